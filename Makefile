@@ -1,0 +1,26 @@
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+
+.PHONY: demo test lint clean
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q $(if $(strip $(TORCH_INDEX)),--index-url $(TORCH_INDEX)) $$(grep '^torch==' constraints.txt)
+	$(BIN)/pip install -q -c constraints.txt -e '.[report]'
+	touch $@
+
+.venv/.dev: .venv/.ready
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+test: .venv/.dev lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo-run

@@ -1,0 +1,1 @@
+"""The command line, installed as ``molmp_cli``: a command reads, calls, writes."""

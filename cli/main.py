@@ -1,0 +1,58 @@
+"""The entry point: a group that loads a command's module only when that command runs."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from molmp import __version__
+from molmp.errors import MolmpError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "data": "List the public data sets that people train on, and fetch them.",
+    "featurize": "Turn a file of SMILES into graphs, fingerprints or descriptors.",
+    "info": "Print what a trained model is.",
+    "predict": "Predict properties of the molecules in a file.",
+    "train": "Train a model on a CSV of molecules.",
+}
+
+
+class LazyGroup(click.Group):
+    """Lists commands without importing them: `molmp --help` loads neither torch nor scikit-learn."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"molmp_cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and turn users' mistakes into one line on stderr and an exit code."""
+        try:
+            return super().main(*args, **kwargs)
+        except MolmpError as error:
+            click.echo(f"molmp: {error}", err=True)
+            sys.exit(error.exit_code)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"molmp: {where}{error.strerror or error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("molmp: interrupted", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, package_name="molmp")
+def main() -> None:
+    """Predict properties of molecules with message passing networks."""

@@ -1,0 +1,27 @@
+"""Molecular property prediction by message passing.
+
+Names are loaded when they are first used: ``import molmp`` imports neither torch nor scikit-learn.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "InvalidSmilesError": "molmp.errors",
+    "MolmpError": "molmp.errors",
+    "MolGraphs": "molmp.chem.graphs",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'molmp' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,221 @@
+"""MolGraphs: many molecules as a few flat arrays, immutable, one row of codes for each *distinct* atom and bond.
+
+Shapes: B molecules, N atoms, M bonds, U distinct atom rows, T distinct bond rows.
+
+Real sets hold a few hundred distinct atom rows and ten to twenty distinct bond rows, so an atom is two bytes and a
+bond three: about 137 bytes a drug-like molecule. A bond is stored once; batches use both directions, edge ``2k``
+from ``begin`` to ``end`` and edge ``2k + 1`` back, so the reverse of edge ``e`` is ``e ^ 1``.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names
+from molmp.errors import FileFormatError
+
+__all__ = ["MolGraphs"]
+
+FORMAT = "molmp-graphs-1"
+
+ARRAYS = ("atom_table", "bond_table", "atom_types", "bond_types", "begins", "ends", "num_atoms", "num_bonds")
+
+
+@dataclass(frozen=True, eq=False)
+class MolGraphs:
+    """``B`` molecules, packed. Arrays are read-only and may be memory-mapped."""
+
+    atom_table: np.ndarray
+    """Codes of the distinct atoms, sorted, shape ``(U, len(ATOM_FIELDS))``, uint8."""
+    bond_table: np.ndarray
+    """Codes of the distinct bonds, sorted, shape ``(T, len(BOND_FIELDS))``, uint8."""
+    atom_types: np.ndarray
+    """Row of each atom in ``atom_table``, shape ``(N,)``, uint8 to uint32."""
+    bond_types: np.ndarray
+    """Row of each bond in ``bond_table``, shape ``(M,)``."""
+    begins: np.ndarray
+    """First atom of each bond, counted within its molecule, shape ``(M,)``."""
+    ends: np.ndarray
+    """Second atom of each bond, counted within its molecule, shape ``(M,)``."""
+    num_atoms: np.ndarray
+    """Atoms of each molecule, shape ``(B,)``."""
+    num_bonds: np.ndarray
+    """Bonds of each molecule, shape ``(B,)``."""
+
+    @classmethod
+    def pack(
+        cls, atoms: np.ndarray, bonds: np.ndarray, begins: np.ndarray, ends: np.ndarray,
+        num_atoms: np.ndarray, num_bonds: np.ndarray,
+    ) -> Self:  # fmt: skip
+        """Pack full code rows, ``atoms`` of shape ``(N, FA)`` and ``bonds`` of shape ``(M, FB)``.
+
+        The result depends on the molecules alone, to the byte.
+        """
+        atom_table, atom_types = _distinct_rows(atoms)
+        bond_table, bond_types = _distinct_rows(bonds)
+        return cls(
+            atom_table, bond_table, _smallest(atom_types), _smallest(bond_types),
+            *_smallest_together(begins, ends), _smallest(num_atoms), _smallest(num_bonds),
+        )  # fmt: skip
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No molecules."""
+        none = np.zeros(0, np.uint8)
+        rows = np.zeros((0, len(ATOM_FIELDS)), np.uint8), np.zeros((0, len(BOND_FIELDS)), np.uint8)
+        return cls.pack(*rows, none, none, none, none)
+
+    @classmethod
+    def concat(cls, parts: Iterable["MolGraphs"]) -> Self:
+        """Put molecules one after the other; equal to packing them all at once."""
+        parts = list(parts)
+        if not parts:
+            return cls.empty()
+        atom_table, atom_maps = _merge_tables([p.atom_table for p in parts], [p.atom_types for p in parts])
+        bond_table, bond_maps = _merge_tables([p.bond_table for p in parts], [p.bond_types for p in parts])
+        return cls(
+            atom_table,
+            bond_table,
+            _smallest(np.concatenate(atom_maps)),
+            _smallest(np.concatenate(bond_maps)),
+            *_smallest_together(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("begins", "ends"))),
+            *(_smallest(np.concatenate([getattr(p, n) for p in parts])) for n in ("num_atoms", "num_bonds")),
+        )
+
+    def __len__(self) -> int:
+        return len(self.num_atoms)
+
+    def __repr__(self) -> str:
+        return f"MolGraphs({len(self)} molecules, {len(self.atom_types)} atoms, {len(self.bond_types)} bonds)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MolGraphs):
+            return NotImplemented
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in ARRAYS)
+
+    @cached_property
+    def atom_offsets(self) -> np.ndarray:
+        """Where the atoms of each molecule begin, and the end, shape ``(B + 1,)``, int64."""
+        return _offsets(self.num_atoms)
+
+    @cached_property
+    def bond_offsets(self) -> np.ndarray:
+        """Where the bonds of each molecule begin, and the end, shape ``(B + 1,)``, int64."""
+        return _offsets(self.num_bonds)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays together."""
+        return sum(getattr(self, name).nbytes for name in ARRAYS)
+
+    def select(self, rows: Sequence[int] | np.ndarray | slice) -> Self:
+        """Return the molecules of ``rows``, in that order; repeats are allowed. Tables are kept whole."""
+        rows = np.arange(len(self))[rows]
+        atoms = _spans(self.atom_offsets[:-1][rows], self.num_atoms[rows])
+        bonds = _spans(self.bond_offsets[:-1][rows], self.num_bonds[rows])
+        return type(self)(
+            self.atom_table, self.bond_table, self.atom_types[atoms], self.bond_types[bonds],
+            self.begins[bonds], self.ends[bonds], self.num_atoms[rows], self.num_bonds[rows],
+        )  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
+        """Write one file (safetensors layout); it appears complete or not at all."""
+        from safetensors.numpy import save
+
+        metadata = {"format": FORMAT, "columns": json.dumps(_columns())}
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
+        temporary = Path(f"{path}.tmp-{os.getpid()}")
+        try:
+            temporary.write_bytes(save(arrays, metadata))
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Memory-map a saved store: nothing is read until it is used.
+
+        Raises
+        ------
+        FileFormatError
+            Not a store, truncated, or written with other features.
+        """
+        try:
+            with open(path, "rb") as file:
+                header_size = int.from_bytes(file.read(8), "little")
+                if not 0 < header_size < 1 << 20:
+                    raise ValueError("no header")
+                header = json.loads(file.read(header_size))
+            metadata = header.pop("__metadata__")
+            if metadata["format"] != FORMAT:
+                raise FileFormatError(f"{path} is a graph store of format {metadata['format']}; expected {FORMAT}")
+            if json.loads(metadata["columns"]) != _columns():
+                raise FileFormatError(
+                    f"{path} was made with other atom or bond features; featurize the molecules again"
+                )
+            data = np.memmap(path, np.uint8, "r", offset=8 + header_size)
+            return cls(**{name: _view(data, header[name]) for name in ARRAYS})
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileFormatError(f"{path} is not a molmp graph store, or it is damaged: {error}") from None
+
+
+def _columns() -> dict[str, list[str]]:
+    return {"atom": column_names(ATOM_FIELDS), "bond": column_names(BOND_FIELDS)}
+
+
+def _view(data: np.ndarray, entry: dict) -> np.ndarray:
+    dtypes = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32}
+    begin, end = entry["data_offsets"]
+    if end > len(data):
+        raise ValueError(f"it should hold {end} bytes of data but holds {len(data)}")
+    return data[begin:end].view(dtypes[entry["dtype"]]).reshape(entry["shape"])
+
+
+def _offsets(counts: np.ndarray) -> np.ndarray:
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def _spans(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Concatenate the ranges ``starts[i] .. starts[i] + counts[i]``."""
+    counts = counts.astype(np.int64)
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+
+
+def _distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Rows as single byte strings: np.unique(axis=0) sorts structured rows, which is many times slower.
+    rows = np.ascontiguousarray(rows, np.uint8)
+    keys = rows.view(f"V{rows.shape[1]}").ravel() if len(rows) else np.zeros(0, f"V{rows.shape[1]}")
+    table, inverse = np.unique(keys, return_inverse=True)
+    return table.view(np.uint8).reshape(-1, rows.shape[1]), inverse.ravel()
+
+
+def _merge_tables(tables: list[np.ndarray], types: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    used = [np.unique(t) for t in types]
+    table, places = _distinct_rows(np.concatenate([t[u] for t, u in zip(tables, used, strict=True)]))
+    merged, start = [], 0
+    for rows, part, kept in zip(tables, types, used, strict=True):
+        mapping = np.zeros(len(rows), np.int64)
+        mapping[kept] = places[start : start + len(kept)]
+        start += len(kept)
+        merged.append(mapping[part])
+    return table, merged
+
+
+def _smallest(values: np.ndarray) -> np.ndarray:
+    top = int(values.max()) if len(values) else 0
+    dtype = np.uint8 if top < 1 << 8 else np.uint16 if top < 1 << 16 else np.uint32
+    return np.ascontiguousarray(values, dtype)
+
+
+def _smallest_together(*arrays: np.ndarray) -> list[np.ndarray]:
+    dtype = max((_smallest(array).dtype for array in arrays), key=lambda d: d.itemsize)
+    return [np.ascontiguousarray(array, dtype) for array in arrays]
