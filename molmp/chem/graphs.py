@@ -157,7 +157,7 @@ class MolGraphs:
                 raise FileFormatError(f"{path} is a graph store of format {metadata['format']}; expected {FORMAT}")
             if json.loads(metadata["columns"]) != _columns():
                 raise FileFormatError(
-                    f"{path} was made with other atom or bond features; featurize the molecules again"
+                    f"{path} was made with other atom or bond features: featurize again"
                 )
             data = np.memmap(path, np.uint8, "r", offset=8 + header_size)
             return cls(**{name: _view(data, header[name]) for name in ARRAYS})
