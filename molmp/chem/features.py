@@ -19,6 +19,9 @@ NO_LABEL, UNNAMED_STEREO = 0, 255
 
 CIP_LABELS = {"R": 1, "S": 2, "r": 3, "s": 4}
 
+TETRAHEDRAL = (int(Chem.ChiralType.CHI_TETRAHEDRAL_CW), int(Chem.ChiralType.CHI_TETRAHEDRAL_CCW))
+"""Chiral tags that a CIP label can be given to."""
+
 
 class Field(NamedTuple):
     """One categorical feature: what it can be and how RDKit tells."""
@@ -59,10 +62,13 @@ def _ring_sizes(atom: Chem.Atom) -> list[int]:
 
 
 def _chirality(atom: Chem.Atom) -> int:
-    # chem.smiles labels what RDKit's own perception leaves unnamed before an atom comes here.
-    if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED:
+    # chem.stereo names what RDKit's own perception leaves unnamed before an atom comes here. What it calls a square
+    # plane or an octahedron is no CIP label and depends on the spelling.
+    tag = int(atom.GetChiralTag())
+    if tag == 0:
         return NO_LABEL
-    return CIP_LABELS.get(atom.GetProp("_CIPCode"), UNNAMED_STEREO) if atom.HasProp("_CIPCode") else UNNAMED_STEREO
+    named = tag in TETRAHEDRAL and atom.HasProp("_CIPCode")
+    return CIP_LABELS.get(atom.GetProp("_CIPCode"), UNNAMED_STEREO) if named else UNNAMED_STEREO
 
 
 def _clip(value: int) -> int:

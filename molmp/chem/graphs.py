@@ -156,9 +156,7 @@ class MolGraphs:
             if metadata["format"] != FORMAT:
                 raise FileFormatError(f"{path} is a graph store of format {metadata['format']}; expected {FORMAT}")
             if json.loads(metadata["columns"]) != _columns():
-                raise FileFormatError(
-                    f"{path} was made with other atom or bond features: featurize again"
-                )
+                raise FileFormatError(f"{path} was made with other atom or bond features: featurize again")
             data = np.memmap(path, np.uint8, "r", offset=8 + header_size)
             return cls(**{name: _view(data, header[name]) for name in ARRAYS})
         except (ValueError, KeyError, TypeError) as error:

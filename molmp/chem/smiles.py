@@ -1,17 +1,144 @@
-"""SMILES to molecule, or a reason why not."""
+"""SMILES to molecule, or a reason why not; standard form, canonical SMILES, scaffold."""
 
-from rdkit import Chem, RDLogger
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from molmp.errors import InvalidSmilesError
+from rdkit import Chem
+from rdkit.Chem.MolStandardize import rdMolStandardize
+from rdkit.Chem.Scaffolds import MurckoScaffold
+from rdkit.rdBase import BlockLogs
 
-__all__ = ["parse_smiles"]
+from molmp.chem.reasons import text_reason, unreadable_reason
+from molmp.errors import ConfigError, InvalidSmilesError
 
-RDLogger.DisableLog("rdApp.*")
+__all__ = [
+    "MAX_ATOMS", "MAX_CHARACTERS", "STANDARDIZE", "canonical_smiles", "check_text", "parse_smiles", "quiet_rdkit",
+    "scaffold_smiles", "standardize",
+]  # fmt: skip
+
+MAX_CHARACTERS = 10_000
+"""Longer texts are refused: they are sequences or mistakes, and some would keep RDKit busy for minutes."""
+
+MAX_ATOMS = 2_000
+"""Larger molecules are refused, counted as written; a peptide of 130 residues has about 1,000."""
+
+STANDARDIZE = ("none", "clean", "tautomer")
+
+
+@contextmanager
+def quiet_rdkit() -> Iterator[None]:
+    """Silence RDKit's log and use its legacy stereo perception, whose labels the features are made of."""
+    legacy = Chem.GetUseLegacyStereoPerception()
+    with BlockLogs():
+        if not legacy:
+            Chem.SetUseLegacyStereoPerception(True)
+        try:
+            yield
+        finally:
+            if not legacy:
+                Chem.SetUseLegacyStereoPerception(False)
+
+
+def check_text(smiles: str, row: int | None = None) -> str:
+    """Return ``smiles`` without white space around it, or refuse what is no candidate for a SMILES.
+
+    RDKit itself takes what follows a blank as a name or an extension, so ``"CCO CCN"`` would be ethanol.
+
+    >>> check_text(" CCO ")
+    'CCO'
+    """
+    text = smiles.strip() if isinstance(smiles, str) else smiles
+    if not (isinstance(text, str) and text and text.isascii() and text.isprintable() and " " not in text):
+        code, reason = text_reason(text)
+        raise InvalidSmilesError("" if code == "empty" else str(text), code, reason, row)
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidSmilesError(text, "too-large", f"it has {len(text)} characters, more than {MAX_CHARACTERS}", row)
+    return text
 
 
 def parse_smiles(smiles: str, row: int | None = None) -> Chem.Mol:
-    """Read one SMILES."""
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None or not mol.GetNumAtoms():
-        raise InvalidSmilesError(smiles, "syntax", "not SMILES", row)
+    """Read one SMILES as RDKit does, sanitized, hydrogens implicit.
+
+    Raises
+    ------
+    InvalidSmilesError
+        With the code ``empty``, ``not-text``, ``non-ascii``, ``whitespace``, ``too-large``, ``syntax``,
+        ``reaction``, ``query``, ``valence``, ``kekulize`` or ``sanitize``.
+
+    Examples
+    --------
+    >>> parse_smiles("C(C)(C)(C)(C)C", row=3)
+    Traceback (most recent call last):
+    molmp.errors.InvalidSmilesError: row 3: cannot read SMILES 'C(C)(C)(C)(C)C': Explicit valence for atom # 0 C, 5, ...
+    """
+    text = check_text(smiles, row)
+    with quiet_rdkit():
+        try:
+            mol = Chem.MolFromSmiles(text)
+        except RuntimeError:  # an invariant of RDKit's is violated
+            mol = None
+        if mol is None:
+            raise InvalidSmilesError(text, *unreadable_reason(text), row)
+    if mol.GetNumAtoms() > MAX_ATOMS:
+        raise InvalidSmilesError(text, "too-large", f"it has {mol.GetNumAtoms()} atoms, more than {MAX_ATOMS}", row)
     return mol
+
+
+def standardize(mol: Chem.Mol, how: str) -> Chem.Mol:
+    """Bring a molecule into one form, whichever way it was drawn.
+
+    ``clean`` keeps the largest fragment (an organic one where there is one), disconnects metals, normalizes
+    functional groups and removes charges that protons can balance; ``tautomer`` picks RDKit's canonical tautomer
+    after that; ``none`` returns ``mol`` itself.
+
+    Raises
+    ------
+    InvalidSmilesError
+        With the code ``standardize``, where RDKit cannot do it.
+    ConfigError
+        ``how`` is none of these.
+
+    Examples
+    --------
+    >>> canonical_smiles(standardize(parse_smiles("[Na+].CC(=O)[O-]"), "clean"))
+    'CC(=O)O'
+    """
+    if how not in STANDARDIZE:
+        raise ConfigError(f"standardize must be one of {', '.join(STANDARDIZE)}, not {how!r}")
+    if how == "none":
+        return mol
+    with quiet_rdkit():
+        smiles = Chem.MolToSmiles(mol)
+        try:
+            # From the canonical SMILES and back, so that the result depends on neither atom order nor spelling.
+            mol = rdMolStandardize.Cleanup(Chem.MolFromSmiles(smiles))
+            mol = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose(mol)
+            mol = rdMolStandardize.Uncharger().uncharge(mol)
+            if how == "tautomer":
+                mol = rdMolStandardize.TautomerEnumerator().Canonicalize(mol)
+            mol = Chem.MolFromSmiles(Chem.MolToSmiles(mol))
+        except (RuntimeError, ValueError) as error:
+            raise InvalidSmilesError(smiles, "standardize", " ".join(str(error).split())[:200]) from None
+        if mol is None:
+            raise InvalidSmilesError(smiles, "standardize", f"RDKit's standard form ({how}) cannot be read")
+    return mol
+
+
+def canonical_smiles(mol: Chem.Mol) -> str:
+    """RDKit's canonical SMILES, stereo included.
+
+    >>> canonical_smiles(parse_smiles("OCC")) == canonical_smiles(parse_smiles("CCO"))
+    True
+    """
+    return str(Chem.MolToSmiles(mol))
+
+
+def scaffold_smiles(mol: Chem.Mol) -> str:
+    """Canonical SMILES of the scaffold: rings and what links them; empty where there is no ring.
+
+    Bemis, Murcko: "The properties of known drugs. 1. Molecular frameworks", 1996, doi:10.1021/jm9602928.
+
+    >>> scaffold_smiles(parse_smiles("CCc1ccccc1O"))
+    'c1ccccc1'
+    """
+    return str(MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=False))
