@@ -1,0 +1,114 @@
+"""Which column is which: SMILES by name or by content, targets, and what was left out and why."""
+
+import re
+from collections.abc import Sequence
+
+from molmp.chem.smiles import parse_smiles
+from molmp.errors import ColumnError, DataError, InvalidSmilesError, listed
+
+__all__ = ["column_index", "find_smiles_column", "is_smiles", "is_smiles_name", "looks_like_header", "smiles_cell"]
+
+SAMPLE = 100
+"""Values of a column that are looked at to tell whether it holds SMILES."""
+ENOUGH = 0.9
+"""The share of them that must be readable."""
+
+_SURE = ("smiles", "canonical_smiles", "isomeric_smiles", "smiles_string", "smile", "smi")
+_LIKELY = ("structure", "mol", "molecule", "compound", "drug", "ligand", "rdkit_mol", "chemical", "input")
+
+
+def _plain(name: str) -> str:
+    """Fold case and punctuation: ``Canonical SMILES`` and ``canonical_smiles`` are one name."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def is_smiles(text: str) -> bool:
+    """Tell whether a cell can be read as a molecule.
+
+    >>> [is_smiles(text) for text in ("CCO", "smiles", "1.5", "")]
+    [True, False, False, False]
+    """
+    try:
+        parse_smiles(text)
+    except InvalidSmilesError:
+        return False
+    return True
+
+
+def is_smiles_name(name: str) -> bool:
+    """Tell whether a column of this name surely holds SMILES.
+
+    >>> [is_smiles_name(name) for name in ("SMILES", "Ligand SMILES", "mol", "smile_count")]
+    [True, True, False, False]
+    """
+    plain = _plain(name)
+    return plain in _SURE or plain.startswith("smiles_") or plain.endswith("_smiles")
+
+
+def column_index(where: str, columns: Sequence[str], name: str) -> int:
+    """Find a column by its exact name; refuse one that is missing or there twice."""
+    match columns.count(name):
+        case 0:
+            raise ColumnError(where, name, columns)
+        case 1:
+            return columns.index(name)
+    raise DataError(f"{where} has {columns.count(name)} columns named {name!r}; rename all but one")
+
+
+def find_smiles_column(where: str, columns: Sequence[str], sample: Sequence[Sequence[str]]) -> tuple[int, str]:
+    """Find the column of SMILES and say how: by its name, else by what its cells hold.
+
+    A name such as ``smiles`` or ``Canonical SMILES`` decides; one such as ``mol`` or ``structure`` must be borne
+    out by the cells, as any other column: at least nine in ten of the sampled cells can be read.
+    """
+    by_name = _by_name(where, columns)
+    if by_name is not None:
+        return by_name, "by its name"
+    readable = [i for i in range(len(columns)) if holds_smiles([row[i] for row in sample])]
+    likely = [i for i in readable if _plain(columns[i]) in _LIKELY]
+    if likely:
+        return likely[0], "by its name and content"
+    if readable:
+        # A column of flags such as N and P can be read as atoms: molecules are the more varied.
+        return max(readable, key=lambda i: (len({row[i] for row in sample}), -i)), "by its content"
+    if not sample:
+        raise DataError(f"{where} has no column of SMILES by name and no rows; it has the columns {listed(columns)}")
+    raise DataError(f"{where} has no column of SMILES, neither by name nor by content; it has {listed(columns)}")
+
+
+def _by_name(where: str, columns: Sequence[str]) -> int | None:
+    plain = [_plain(name) for name in columns]
+    for sure in _SURE:
+        if sure in plain:
+            first = plain.index(sure)
+            column_index(where, columns, columns[first])  # refuses a name that is there twice
+            return first
+    others = [i for i, name in enumerate(columns) if is_smiles_name(name)]
+    if len(others) > 1:
+        names = listed(columns[i] for i in others)
+        raise DataError(f"{where} has several columns of SMILES: {names}; say which to use (--smiles-column)")
+    return others[0] if others else None
+
+
+def holds_smiles(cells: Sequence[str]) -> bool:
+    """Tell whether nine in ten of the cells that are not empty can be read as molecules."""
+    filled = [cell for cell in cells if cell.strip()][:SAMPLE]
+    return bool(filled) and sum(map(is_smiles, filled)) >= ENOUGH * len(filled)
+
+
+def smiles_cell(first: Sequence[str], others: Sequence[Sequence[str]]) -> int | None:
+    """Return where a table without a header holds its SMILES, or ``None`` where ``first`` is a header.
+
+    The first record is data where one of its cells can be read as a molecule and so can that column below:
+    a header named ``C`` or ``NO`` would pass the first test only.
+    """
+    for i, cell in enumerate(first):
+        below = [row[i] for row in others if len(row) > i]
+        if is_smiles(cell) and not is_smiles_name(cell) and (not below or holds_smiles(below)):
+            return i
+    return None
+
+
+def looks_like_header(word: str) -> bool:
+    """Tell whether the first word of a file of SMILES is a title instead of a molecule."""
+    return not is_smiles(word) and (is_smiles_name(word) or _plain(word) in _LIKELY)
