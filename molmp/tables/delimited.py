@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from molmp.errors import ConfigError, DataError
 from molmp.tables.lines import Lines
@@ -74,7 +75,7 @@ def read_delimited(
         raise ConfigError(f"a delimiter is one character, such as ',' or ';', not {delimiter!r}")
     newline = "\r\n" if (lines.peek(1) or [""])[0].endswith("\r\n") else "\n"
     records = _records(lines, delimiter)
-    sample = [record for record, _ in zip(records, range(_SAMPLE), strict=False)]
+    sample = list(islice(records, _SAMPLE))
     if not sample:
         raise DataError(f"{lines.where} is empty: it has only blank lines")
     _, first, raw, problem = sample[0]
