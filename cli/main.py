@@ -1,8 +1,10 @@
 """The entry point: a group that loads a command's module only when that command runs."""
 
 import importlib
+import signal
 import sys
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 import click
 
@@ -38,18 +40,29 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and turn users' mistakes into one line on stderr and an exit code."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminated)  # so that temporary files are removed on the way out
         try:
-            return super().main(*args, **kwargs)
-        except MolmpError as error:
-            click.echo(f"molmp: {error}", err=True)
+            sys.exit(super().main(*args, **kwargs | {"standalone_mode": False}))
+        except click.Abort:
+            _stop("interrupted", 130)
+        except click.ClickException as error:
+            error.show()
             sys.exit(error.exit_code)
+        except MolmpError as error:
+            _stop(str(error), error.exit_code)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"molmp: {where}{error.strerror or error}", err=True)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            click.echo("molmp: interrupted", err=True)
-            sys.exit(130)
+            _stop(f"{where}{error.strerror or error}", 1)
+
+
+def _stop(message: str, exit_code: int) -> NoReturn:
+    click.echo(f"molmp: {message}", err=True)
+    sys.exit(exit_code)
+
+
+def _terminated(signum: int, frame: object) -> NoReturn:
+    sys.exit(128 + signum)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

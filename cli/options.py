@@ -1,0 +1,53 @@
+"""Options that several commands share, and files of options."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from molmp.errors import ConfigError, FileFormatError, listed
+
+__all__ = ["config_file", "device", "names", "render_config", "smiles_column", "workers"]
+
+smiles_column = click.option(
+    "--smiles-column", metavar="NAME", help="Column of SMILES.  [default: found by name or content]"
+)
+device = click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the network runs.")
+workers = click.option("--n-jobs", default=1, metavar="N", help="Processes that read SMILES; -1: one for each core.")
+
+
+def names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Callback for options that take several names: repeated, or separated by commas."""
+    return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Callback: take the defaults of this command's options from a TOML file; options on the command line win."""
+    if path is None:
+        return None
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"{path} is not TOML: {error}") from None
+    known = {p.name for p in ctx.command.params if isinstance(p, click.Option)} - {param.name}
+    settings = {name.replace("-", "_"): value for name, value in content.items()}
+    if unknown := [name for name in settings if name not in known]:
+        there = listed(sorted(str(name).replace("_", "-") for name in known), 40)
+        raise ConfigError(f"{path} sets {unknown[0]!r}, which this command does not have; it has {there}")
+    ctx.default_map = {**(ctx.default_map or {}), **settings}
+    return path
+
+
+def render_config(settings: Mapping[str, Any]) -> str:
+    """Write settings as TOML that ``--config`` reads back; those that are not set are left out.
+
+    >>> print(render_config({"split_sizes": (0.8, 0.1, 0.1), "task": None, "layer": "edge"}), end="")
+    split-sizes = [0.8, 0.1, 0.1]
+    layer = "edge"
+    """
+    # Strings, numbers, booleans and flat lists are written alike in JSON and TOML.
+    lines = [f"{k.replace('_', '-')} = {json.dumps(v)}" for k, v in settings.items() if v is not None and v != ()]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,63 @@
+"""Everything that decides how a network is trained, as one frozen record."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from molmp.errors import ConfigError, listed
+
+__all__ = ["TrainConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train.
+
+    >>> TrainConfig(lr=-1.0)
+    Traceback (most recent call last):
+    molmp.errors.ConfigError: lr must be above 0, got -1.0
+    """
+
+    epochs: int = 60
+    """Passes over the training molecules, at most."""
+    batch_size: int = 64
+    """Molecules of one optimizer step."""
+    lr: float = 1e-3
+    """Peak learning rate: reached after ``warmup`` of all steps, then down a cosine to a hundredth."""
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = 1e-4
+    """Of AdamW."""
+    grad_clip: float = 5.0
+    """Largest norm of a gradient; longer ones are shortened."""
+    patience: int = 20
+    """Epochs without a better validation score after which training stops; 0: never."""
+    ensemble: int = 1
+    """Networks trained from different initial weights; their mean is the prediction."""
+    seed: int = 0
+    """Decides initial weights, batches and splits."""
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "grad_clip"):
+            self._check(name, getattr(self, name) > 0, "above 0")
+        for name in ("epochs", "batch_size", "ensemble"):
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("weight_decay", "patience", "seed"):
+            self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
+
+    def _check(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise ConfigError(f"{name} must be {rule}, got {getattr(self, name)!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data for a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """From plain data; unknown names are refused."""
+        known = [field.name for field in fields(cls)]
+        if unknown := [name for name in data if name not in known]:
+            raise ConfigError(f"unknown training option {unknown[0]!r}; there are {listed(known, 20)}")
+        return cls(**data)

@@ -1,0 +1,134 @@
+"""How good predictions are: per target and on average, in lower-case names, undefined ones with a reason.
+
+Every metric is scikit-learn's or SciPy's; a label that is missing (NaN) takes no part.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics as sk
+
+__all__ = ["LOWER_IS_BETTER", "MAIN_METRIC", "Scores", "evaluate"]
+
+MAIN_METRIC = {"regression": "rmse", "binary": "roc_auc", "multiclass": "log_loss"}
+"""The metric that chooses the best epoch of each task and stands first in what is printed."""
+
+LOWER_IS_BETTER = frozenset(["rmse", "mae", "log_loss", "brier"])
+"""Metrics that are errors; all others are the better the higher."""
+
+
+class Scores(NamedTuple):
+    """Metrics of one set of predictions; ``None`` where a metric is undefined."""
+
+    mean: dict[str, float | None]
+    """Mean over the targets for which the metric is defined."""
+    per_target: dict[str, dict[str, Any]]
+    """By target: its metrics, ``count`` of labels and, where any, ``undefined``: metric -> reason."""
+
+
+def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: Sequence[np.ndarray]) -> Scores:
+    """Score predictions.
+
+    Parameters
+    ----------
+    task
+        ``"regression"``, ``"binary"`` or ``"multiclass"``.
+    names
+        Names of the ``t`` targets.
+    labels
+        True values, or indices of classes; NaN where missing; shape ``(n, t)``.
+    predictions
+        For each target: values in real units, shape ``(n,)``; probabilities of class 1, shape ``(n,)``; or
+        probabilities of all classes, shape ``(n, classes)``.
+
+    Examples
+    --------
+    >>> scores = evaluate("regression", ["a"], np.array([[0.0], [2.0], [np.nan]]), [np.array([1.0, 2.0, 9.0])])
+    >>> round(scores.mean["rmse"], 4), scores.per_target["a"]["count"]
+    (0.7071, 2)
+    """
+    score = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[task]
+    per_target: dict[str, dict[str, Any]] = {}
+    for name, y, p in zip(names, labels.T, predictions, strict=True):
+        known = ~np.isnan(y)
+        per_target[name] = {"count": int(known.sum()), **score(y[known], p[known])}
+    return Scores(_means(per_target), per_target)
+
+
+def _means(per_target: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    names = [k for k in next(iter(per_target.values()), {}) if k not in ("count", "undefined")]
+    defined = {n: [t[n] for t in per_target.values() if t[n] is not None] for n in names}
+    return {n: float(np.mean(v)) if v else None for n, v in defined.items()}
+
+
+def _score(functions: Mapping[str, Callable[[], float]], undefined: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns where a class is never predicted: 0 is meant
+        for name, function in functions.items():
+            values[name] = None if name in undefined else float(function())
+    return values | ({"undefined": dict(undefined)} if undefined else {})
+
+
+def _regression(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    functions = {
+        "rmse": lambda: np.sqrt(np.mean((y - p) ** 2)),
+        "mae": lambda: np.mean(np.abs(y - p)),
+        "r2": lambda: sk.r2_score(y, p),
+        "pearson": lambda: stats.pearsonr(y, p).statistic,
+        "spearman": lambda: stats.spearmanr(y, p).statistic,
+        "kendall": lambda: stats.kendalltau(y, p).statistic,
+    }
+    undefined: dict[str, str] = {}
+    if len(y) == 0:
+        undefined = dict.fromkeys(functions, "no labels")
+    elif len(y) == 1 or np.ptp(y) == 0:
+        undefined = dict.fromkeys(("r2", "pearson", "spearman", "kendall"), f"all {len(y)} labels are equal")
+    elif np.ptp(p) == 0:
+        undefined = dict.fromkeys(("pearson", "spearman", "kendall"), "all predictions are equal")
+    return _score(functions, undefined)
+
+
+def _binary(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    hard = (p >= 0.5).astype(int)
+    functions = {
+        "roc_auc": lambda: sk.roc_auc_score(y, p),
+        "pr_auc": lambda: sk.average_precision_score(y, p),
+        "accuracy": lambda: sk.accuracy_score(y, hard),
+        "balanced_accuracy": lambda: sk.balanced_accuracy_score(y, hard),
+        "f1": lambda: sk.f1_score(y, hard),
+        "mcc": lambda: sk.matthews_corrcoef(y, hard),
+        "log_loss": lambda: sk.log_loss(y, p, labels=[0, 1]),
+        "brier": lambda: np.mean((y - p) ** 2),
+    }
+    need_both = ("roc_auc", "pr_auc", "balanced_accuracy", "f1", "mcc")
+    return _score(functions, _undefined_classes(y, functions, need_both))
+
+
+def _multiclass(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    classes = np.arange(p.shape[1])
+    hard, one_hot = p.argmax(1), np.eye(p.shape[1])[y.astype(int)]
+    present = np.unique(y).astype(int)
+    functions = {
+        "log_loss": lambda: sk.log_loss(y, p, labels=classes),
+        "accuracy": lambda: sk.accuracy_score(y, hard),
+        "balanced_accuracy": lambda: sk.balanced_accuracy_score(y, hard),
+        "f1": lambda: sk.f1_score(y, hard, average="macro"),
+        "mcc": lambda: sk.matthews_corrcoef(y, hard),
+        # One class against the rest, over the classes that occur.
+        "roc_auc": lambda: np.mean([sk.roc_auc_score(y == c, p[:, c]) for c in present]),
+        "pr_auc": lambda: np.mean([sk.average_precision_score(y == c, p[:, c]) for c in present]),
+        "brier": lambda: np.mean(((one_hot - p) ** 2).sum(1)),
+    }
+    return _score(functions, _undefined_classes(y, functions, ("balanced_accuracy", "f1", "mcc", "roc_auc", "pr_auc")))
+
+
+def _undefined_classes(y: np.ndarray, functions: Mapping[str, Any], need_both: Sequence[str]) -> dict[str, str]:
+    if len(y) == 0:
+        return dict.fromkeys(functions, "no labels")
+    if len(np.unique(y)) == 1:
+        return dict.fromkeys(need_both, f"all {len(y)} labels are of one class")
+    return {}

@@ -1,0 +1,80 @@
+"""Metrics: against their definitions, with gaps, and undefined ones with a reason."""
+
+import numpy as np
+import pytest
+
+from molmp.training.metrics import evaluate
+
+NAN = np.nan
+
+
+def regression(y: list[float], p: list[float]) -> dict:
+    return evaluate("regression", ["t"], np.array([y]).T, [np.array(p)]).per_target["t"]
+
+
+def binary(y: list[float], p: list[float]) -> dict:
+    return evaluate("binary", ["t"], np.array([y]).T, [np.array(p)]).per_target["t"]
+
+
+def test_regression_by_hand() -> None:
+    scores = regression([0, 1, 2, 3], [0, 1, 2, 5])
+    assert scores["rmse"] == pytest.approx(1.0)
+    assert scores["mae"] == pytest.approx(0.5)
+    assert scores["r2"] == pytest.approx(1 - 4 / 5)
+    assert scores["spearman"] == pytest.approx(1.0)
+    assert scores["kendall"] == pytest.approx(1.0)
+    assert scores["pearson"] == pytest.approx(np.corrcoef([0, 1, 2, 3], [0, 1, 2, 5])[0, 1])
+    assert scores["count"] == 4
+
+
+def test_missing_labels_take_no_part() -> None:
+    assert regression([0, NAN, 2], [1, 999, 2]) == regression([0, 2], [1, 2])
+
+
+def test_binary_by_hand() -> None:
+    scores = binary([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
+    assert scores["roc_auc"] == pytest.approx(3 / 4)  # of four pairs one is in the wrong order
+    assert scores["accuracy"] == scores["balanced_accuracy"] == pytest.approx(0.5)
+    assert scores["f1"] == pytest.approx(0.5)
+    assert scores["mcc"] == pytest.approx(0.0)
+    assert scores["brier"] == pytest.approx(np.mean([0.01, 0.36, 0.36, 0.01]))
+    assert scores["log_loss"] == pytest.approx(-np.mean(np.log([0.9, 0.4, 0.4, 0.9])))
+    assert scores["pr_auc"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+
+
+def test_multiclass_by_hand() -> None:
+    p = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.5, 0.2, 0.3]])
+    scores = evaluate("multiclass", ["t"], np.array([[0.0], [1.0], [2.0]]), [p]).per_target["t"]
+    assert scores["accuracy"] == pytest.approx(2 / 3)
+    assert scores["log_loss"] == pytest.approx(-np.mean(np.log([0.8, 0.5, 0.3])))
+    assert scores["brier"] == pytest.approx(np.mean([0.04 + 0.01 + 0.01, 0.04 + 0.25 + 0.09, 0.25 + 0.04 + 0.49]))
+    assert scores["roc_auc"] == pytest.approx((1 + 1 + 0.75) / 3)
+
+
+def test_one_class_only_says_so() -> None:
+    scores = binary([1, 1, 1], [0.2, 0.8, 0.9])
+    assert scores["roc_auc"] is None
+    assert scores["accuracy"] == pytest.approx(2 / 3)
+    assert scores["undefined"]["roc_auc"] == "all 3 labels are of one class"
+
+
+def test_equal_labels_and_equal_predictions_say_so() -> None:
+    assert regression([2, 2], [1, 3])["undefined"]["r2"] == "all 2 labels are equal"
+    scores = regression([1, 2], [3, 3])
+    assert scores["undefined"] == dict.fromkeys(["pearson", "spearman", "kendall"], "all predictions are equal")
+    assert scores["r2"] is not None
+
+
+@pytest.mark.parametrize("score", [regression, binary])
+def test_no_labels(score) -> None:
+    scores = score([NAN], [0.5])
+    assert scores["count"] == 0
+    assert set(scores["undefined"].values()) == {"no labels"}
+
+
+def test_mean_is_over_targets_where_defined() -> None:
+    labels = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [0.0, NAN]])
+    p = [np.array([0.1, 0.9, 0.8, 0.3]), np.array([0.5, 0.6, 0.7, 0.1])]
+    scores = evaluate("binary", ["a", "b"], labels, p)
+    assert scores.mean["roc_auc"] == scores.per_target["a"]["roc_auc"] == 1.0
+    assert scores.mean["accuracy"] == pytest.approx((1 + 1) / 2)
