@@ -6,13 +6,17 @@ order of the atoms and the way a SMILES was written: stereo enters as CIP labels
 (every minimum cycle basis holds a shortest ring through each bond, so they do not depend on its choice).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from rdkit import Chem
 
-__all__ = ["ATOM_FIELDS", "BOND_FIELDS", "Field", "atom_row", "bond_row", "column_names", "lookup_table"]
+__all__ = [
+    "ATOM_FIELDS", "BOND_FIELDS", "Field", "atom_row", "bond_row", "column_names", "key_rows", "key_weights",
+    "lookup_table", "row_keys",
+]  # fmt: skip
 
 NO_LABEL, UNNAMED_STEREO = 0, 255
 """Raw values of the field ``chirality`` beside the CIP labels 1 to 4."""
@@ -127,6 +131,33 @@ def lookup_table(field: Field) -> np.ndarray:
     table = np.full(256, len(field.choices), np.uint8)
     table[list(field.choices)] = np.arange(len(field.choices))
     return table
+
+
+def key_weights(fields: Sequence[Field]) -> np.ndarray:
+    """What one unit of each code adds to the key of a row, shape ``(len(fields),)``, int64.
+
+    A key is a row of codes as one number in mixed radix; keys sort as their rows do.
+
+    >>> key_weights(BOND_FIELDS).tolist()
+    [45, 15, 5, 1]
+    """
+    widths = [field.width for field in fields]
+    return np.array([math.prod(widths[place + 1 :]) for place in range(len(widths))], np.int64)
+
+
+def row_keys(rows: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
+    """Keys of rows of codes, shape ``(N, len(fields))`` to ``(N,)``, int64."""
+    return rows.astype(np.int64) @ key_weights(fields)
+
+
+def key_rows(keys: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
+    """Undo :func:`row_keys`; uint8.
+
+    >>> key_rows(np.array([46]), BOND_FIELDS)
+    array([[1, 0, 0, 1]], dtype=uint8)
+    """
+    widths = np.array([field.width for field in fields])
+    return (keys[:, None] // key_weights(fields) % widths).astype(np.uint8)
 
 
 def column_names(fields: Sequence[Field]) -> list[str]:

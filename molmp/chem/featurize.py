@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from rdkit import Chem
 
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.plain import plain_graphs
-from molmp.chem.smiles import STANDARDIZE, parse_smiles, standardize
+from molmp.chem.reader import read_chunk
+from molmp.chem.smiles import STANDARDIZE
 from molmp.errors import ConfigError, InvalidSmilesError
 
 __all__ = ["Featurized", "GraphOptions", "featurize", "iter_featurize"]
@@ -67,14 +66,7 @@ def featurize(
     >>> graphs, rows, errors[1].reason
     (MolGraphs(2 molecules, 9 atoms, 8 bonds), array([0, 2]), 'ring 1 is not closed')
     """
-    mols: dict[int, Chem.Mol] = {}
-    errors: dict[int, InvalidSmilesError] = {}
-    for row, text in enumerate(smiles):
-        try:
-            mols[row] = _prepare(standardize(parse_smiles(text, row), options.standardize), options)
-        except InvalidSmilesError as error:
-            errors[row] = InvalidSmilesError(error.smiles, error.code, error.reason, row)
-    return Featurized(plain_graphs(list(mols.values())), np.fromiter(mols, np.int64), errors)
+    return Featurized(*read_chunk(list(smiles), **options.to_dict()))
 
 
 def iter_featurize(
@@ -83,11 +75,3 @@ def iter_featurize(
     """Featurize batch after batch, in order, rows counted within each batch."""
     for batch in batches:
         yield featurize(batch, options, n_jobs=n_jobs)
-
-
-def _prepare(mol: Chem.Mol, options: GraphOptions) -> Chem.Mol:
-    if not options.explicit_hydrogens:
-        return mol
-    mol = Chem.AddHs(mol)
-    Chem.SetHybridization(mol)
-    return mol

@@ -17,7 +17,7 @@ from typing import Self
 
 import numpy as np
 
-from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names
+from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, Field, column_names, key_rows, row_keys
 from molmp.errors import FileFormatError
 
 __all__ = ["MolGraphs"]
@@ -57,11 +57,21 @@ class MolGraphs:
 
         The result depends on the molecules alone, to the byte.
         """
-        atom_table, atom_types = _distinct_rows(atoms)
-        bond_table, bond_types = _distinct_rows(bonds)
+        keys = row_keys(atoms, ATOM_FIELDS), row_keys(bonds, BOND_FIELDS)
+        return cls.pack_keys(*keys, begins, ends, num_atoms, num_bonds)
+
+    @classmethod
+    def pack_keys(
+        cls, atom_keys: np.ndarray, bond_keys: np.ndarray, begins: np.ndarray, ends: np.ndarray,
+        num_atoms: np.ndarray, num_bonds: np.ndarray,
+    ) -> Self:  # fmt: skip
+        """Pack rows given as their keys (:func:`molmp.chem.features.row_keys`), shapes ``(N,)`` and ``(M,)``."""
+        atom_table, atom_types = _distinct(atom_keys, ATOM_FIELDS)
+        bond_table, bond_types = _distinct(bond_keys, BOND_FIELDS)
+        begins, ends = _smallest_together(begins, ends)
         return cls(
             atom_table, bond_table, _smallest(atom_types), _smallest(bond_types),
-            *_smallest_together(begins, ends), _smallest(num_atoms), _smallest(num_bonds),
+            begins, ends, _smallest(num_atoms), _smallest(num_bonds),
         )  # fmt: skip
 
     @classmethod
@@ -77,16 +87,18 @@ class MolGraphs:
         parts = list(parts)
         if not parts:
             return cls.empty()
-        atom_table, atom_maps = _merge_tables([p.atom_table for p in parts], [p.atom_types for p in parts])
-        bond_table, bond_maps = _merge_tables([p.bond_table for p in parts], [p.bond_types for p in parts])
-        return cls(
-            atom_table,
-            bond_table,
-            _smallest(np.concatenate(atom_maps)),
-            _smallest(np.concatenate(bond_maps)),
-            *_smallest_together(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("begins", "ends"))),
-            *(_smallest(np.concatenate([getattr(p, n) for p in parts])) for n in ("num_atoms", "num_bonds")),
+        joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ARRAYS[4:]}
+        begins, ends = _smallest_together(joined["begins"], joined["ends"])
+        atom_table, atom_types = _merge_tables(
+            [p.atom_table for p in parts], [p.atom_types for p in parts], ATOM_FIELDS
         )
+        bond_table, bond_types = _merge_tables(
+            [p.bond_table for p in parts], [p.bond_types for p in parts], BOND_FIELDS
+        )
+        return cls(
+            atom_table, bond_table, atom_types, bond_types,
+            begins, ends, _smallest(joined["num_atoms"]), _smallest(joined["num_bonds"]),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.num_atoms)
@@ -188,32 +200,35 @@ def _spans(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
 
 
-def _distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # Rows as single byte strings: np.unique(axis=0) sorts structured rows, which is many times slower.
-    rows = np.ascontiguousarray(rows, np.uint8)
-    keys = rows.view(f"V{rows.shape[1]}").ravel() if len(rows) else np.zeros(0, f"V{rows.shape[1]}")
-    table, inverse = np.unique(keys, return_inverse=True)
-    return table.view(np.uint8).reshape(-1, rows.shape[1]), inverse.ravel()
+def _distinct(keys: np.ndarray, fields: Sequence[Field]) -> tuple[np.ndarray, np.ndarray]:
+    distinct, types = np.unique(keys, return_inverse=True)
+    return key_rows(distinct, fields), types.ravel()
 
 
-def _merge_tables(tables: list[np.ndarray], types: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    used = [np.unique(t) for t in types]
-    table, places = _distinct_rows(np.concatenate([t[u] for t, u in zip(tables, used, strict=True)]))
+def _merge_tables(
+    tables: list[np.ndarray], types: list[np.ndarray], fields: Sequence[Field]
+) -> tuple[np.ndarray, np.ndarray]:
+    used = [np.flatnonzero(np.bincount(part, minlength=len(rows))) for rows, part in zip(tables, types, strict=True)]
+    kept = [row_keys(rows[u], fields) for rows, u in zip(tables, used, strict=True)]
+    table, places = _distinct(np.concatenate(kept), fields)
     merged, start = [], 0
-    for rows, part, kept in zip(tables, types, used, strict=True):
-        mapping = np.zeros(len(rows), np.int64)
-        mapping[kept] = places[start : start + len(kept)]
-        start += len(kept)
-        merged.append(mapping[part])
-    return table, merged
+    for rows, part, u in zip(tables, types, used, strict=True):
+        mapping = np.zeros(len(rows), np.uint32)
+        mapping[u] = places[start : start + len(u)]
+        start += len(u)
+        merged.append(mapping.astype(_dtype(len(table) - 1))[part])
+    return table, np.concatenate(merged)
+
+
+def _dtype(top: int) -> type[np.unsignedinteger]:
+    """Narrowest type that holds 0 to ``top``."""
+    return np.uint8 if top < 1 << 8 else np.uint16 if top < 1 << 16 else np.uint32
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:
-    top = int(values.max()) if len(values) else 0
-    dtype = np.uint8 if top < 1 << 8 else np.uint16 if top < 1 << 16 else np.uint32
-    return np.ascontiguousarray(values, dtype)
+    return np.ascontiguousarray(values, _dtype(int(values.max(initial=0))))
 
 
 def _smallest_together(*arrays: np.ndarray) -> list[np.ndarray]:
-    dtype = max((_smallest(array).dtype for array in arrays), key=lambda d: d.itemsize)
+    dtype = _dtype(max(int(array.max(initial=0)) for array in arrays))
     return [np.ascontiguousarray(array, dtype) for array in arrays]

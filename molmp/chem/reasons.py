@@ -77,7 +77,8 @@ def _misplaced(smiles: str) -> str | None:
 
 
 def _unbalanced(smiles: str) -> str | None:
-    depth, open_rings = 0, set()
+    depth = 0
+    open_rings: set[int] = set()
     for token in TOKEN.findall(smiles):
         depth += (token == "(") - (token == ")")
         if depth < 0:

@@ -1,5 +1,6 @@
 """SMILES to molecule, or a reason why not; standard form, canonical SMILES, scaffold."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ from molmp.errors import ConfigError, InvalidSmilesError
 
 __all__ = [
     "MAX_ATOMS", "MAX_CHARACTERS", "STANDARDIZE", "canonical_smiles", "check_text", "parse_smiles", "quiet_rdkit",
-    "scaffold_smiles", "standardize",
+    "read_text", "read_text_quickly", "scaffold_smiles", "standardize",
 ]  # fmt: skip
 
 MAX_CHARACTERS = 10_000
@@ -23,6 +24,13 @@ MAX_ATOMS = 2_000
 """Larger molecules are refused, counted as written; a peptide of 130 residues has about 1,000."""
 
 STANDARDIZE = ("none", "clean", "tautomer")
+
+_NEEDS_ALL = re.compile(r"[@/\\]|\[\d*[H#]").search
+"""A stereo mark, or an atom that may be a hydrogen."""
+
+_PARSE_ONLY = Chem.SmilesParserParams()
+for _step in ("sanitize", "removeHs", "allowCXSMILES", "parseName"):
+    setattr(_PARSE_ONLY, _step, False)
 
 
 @contextmanager
@@ -73,12 +81,39 @@ def parse_smiles(smiles: str, row: int | None = None) -> Chem.Mol:
     """
     text = check_text(smiles, row)
     with quiet_rdkit():
-        try:
-            mol = Chem.MolFromSmiles(text)
-        except RuntimeError:  # an invariant of RDKit's is violated
-            mol = None
-        if mol is None:
-            raise InvalidSmilesError(text, *unreadable_reason(text), row)
+        return read_text(text, row)
+
+
+def read_text(text: str, row: int | None = None) -> Chem.Mol:
+    """Read a text that :func:`check_text` let through; to be called within :func:`quiet_rdkit`."""
+    try:
+        mol = Chem.MolFromSmiles(text)
+    except RuntimeError:  # an invariant of RDKit's is violated
+        mol = None
+    return _accept(mol, text, row)
+
+
+def read_text_quickly(text: str, row: int | None = None) -> Chem.Mol:
+    """As :func:`read_text`, same graph features, a fifth quicker; not fit for writing SMILES or for fingerprints.
+
+    ``MolFromSmiles`` always looks for possible stereocentres; where the text marks none there is nothing to find. It
+    merges explicit hydrogens into their neighbours; where the text has none there is nothing to merge.
+    """
+    if _NEEDS_ALL(text):
+        return read_text(text, row)
+    try:
+        mol = Chem.MolFromSmiles(text, _PARSE_ONLY)
+        if mol is not None:
+            Chem.SanitizeMol(mol)
+    except (RuntimeError, ValueError):
+        mol = None
+    return _accept(mol, text, row)
+
+
+def _accept(mol: Chem.Mol | None, text: str, row: int | None = None) -> Chem.Mol:
+    """Return ``mol``, which RDKit made of ``text``, or say why there is none."""
+    if mol is None:
+        raise InvalidSmilesError(text, *unreadable_reason(text), row)
     if mol.GetNumAtoms() > MAX_ATOMS:
         raise InvalidSmilesError(text, "too-large", f"it has {mol.GetNumAtoms()} atoms, more than {MAX_ATOMS}", row)
     return mol
