@@ -1,0 +1,49 @@
+"""From categorical codes to vectors.
+
+Shapes: U rows of codes, C fields, W codes of all fields together, H hidden width.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from molmp.chem.features import Field
+from molmp.nn.segment import Bags, Rows, bag_sum
+
+__all__ = ["CodeEmbedding"]
+
+
+class CodeEmbedding(nn.Module):
+    """A vector for each code of each field, added up: equal to a linear layer on concatenated one-hot rows.
+
+    Parameters
+    ----------
+    fields
+        The fields in the order of the codes; their widths add up to ``W``.
+    hidden
+        ``H``.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, fields: Sequence[Field], hidden: int) -> None:
+        super().__init__()
+        widths = torch.tensor([field.width for field in fields])
+        self.register_buffer("offsets", widths.cumsum(0) - widths, persistent=False)
+        self.weight = nn.Parameter(torch.empty(int(widths.sum()), hidden))
+        self.bias = nn.Parameter(torch.empty(hidden))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights so that the sum has about the variance of a linear layer's output on unit inputs."""
+        nn.init.normal_(self.weight, std=1 / math.sqrt(len(self.offsets)))
+        nn.init.zeros_(self.bias)
+
+    def forward(self, codes_UC: Tensor) -> Tensor:
+        """Embed rows of codes, shape ``(U, H)``."""
+        num_rows, num_fields = codes_UC.shape
+        rows = Rows((codes_UC + self.offsets).flatten(), self.weight.shape[0])
+        ends = torch.arange(num_rows + 1, device=codes_UC.device) * num_fields
+        return bag_sum(self.weight, Bags(rows, ends)) + self.bias

@@ -1,0 +1,97 @@
+"""The gated update of Gilmer's network, with the states of the level before still unshared.
+
+Shapes: R rows of this level, S rows of the level before, D hidden width.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from molmp.nn.segment import Rows, bag_sum, plain, take
+
+__all__ = ["GatedUpdate"]
+
+
+class GatedUpdate(nn.GRUCell):
+    """A gated recurrent unit (K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical
+    machine translation, 2014, arXiv 1406.1078) in torch's form and with the parameters of ``torch.nn.GRUCell``::
+
+        r = sigmoid(W_ir m + b_ir + W_hr h + b_hr)
+        z = sigmoid(W_iz m + b_iz + W_hz h + b_hz)
+        n = tanh(W_in m + b_in + r * (W_hn h + b_hn))
+        h' = n + z * (h - n)
+
+    Rows of one level that continue the same row of the level before share ``W_h h``; their gradients are added up
+    before they are multiplied.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__(hidden, hidden)
+
+    def forward(self, message_RD: Tensor, before_SD: Tensor, previous: Rows | None = None) -> Tensor:  # type: ignore[override]
+        """Update the states ``before_SD[previous]``, shape ``(R, D)``; without ``previous`` the rows match."""
+        if plain():
+            return super().forward(message_RD, before_SD if previous is None else take(before_SD, previous))
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        after_RD: Tensor = _Gated.apply(message_RD, before_SD, *weights, previous)
+        return after_RD
+
+
+def _differentiable(inputs: Sequence[Tensor], previous: Rows | None) -> Tensor:
+    message_RD, before_SD, W_i, W_h, b_i, b_h = inputs
+    h_RD = before_SD if previous is None else take(before_SD, previous)
+    return torch.gru_cell(message_RD, h_RD, W_i, W_h, b_i, b_h)
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, m_RD: Tensor, before_SD: Tensor, W_i: Tensor, W_h: Tensor, b_i: Tensor, b_h: Tensor,
+        previous: Rows | None,
+    ) -> Tensor:  # fmt: skip
+        D = before_SD.shape[1]
+        gates_RG = torch.addmm(b_i, m_RD, W_i.t())
+        hidden_RG, h_RD = torch.addmm(b_h, before_SD, W_h.t()), before_SD
+        if previous is not None:
+            hidden_RG = hidden_RG.index_select(0, previous.index)
+            h_RD = before_SD.index_select(0, previous.index)
+        r_and_z = gates_RG[:, : 2 * D].add_(hidden_RG[:, : 2 * D]).sigmoid_()
+        candidate_RD = hidden_RG[:, 2 * D :].contiguous()
+        n_RD = gates_RG[:, 2 * D :].addcmul_(r_and_z[:, :D], candidate_RD).tanh_()
+        ctx.save_for_backward(m_RD, before_SD, W_i, W_h, b_i, b_h, gates_RG, candidate_RD)
+        ctx.previous = previous
+        return torch.lerp(n_RD, h_RD, r_and_z[:, D:])
+
+    @staticmethod
+    def backward(ctx: Any, grad_RD: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, gates_RG, candidate_RD = ctx.saved_tensors
+        previous: Rows | None = ctx.previous
+        if torch.is_grad_enabled():  # the gradient is to be differentiated again
+            after = _differentiable(inputs, previous)
+            return (*torch.autograd.grad(after, inputs, grad_RD, create_graph=True), None)
+        m_RD, before_SD, W_i, W_h, _, _ = inputs
+        D = before_SD.shape[1]
+        r, z, n = gates_RG.split(D, 1)
+        h_RD = before_SD if previous is None else before_SD.index_select(0, previous.index)
+        # Columns: gradients before the activations of r and z, of W_hn h + b_hn, and the path h -> h' past the gates.
+        flow = gates_RG.new_empty(gates_RG.shape[0], 4 * D)
+        grad_n = torch.ops.aten.tanh_backward(grad_RD * (1 - z), n)
+        torch.ops.aten.sigmoid_backward.grad_input(grad_n * candidate_RD, r, grad_input=flow[:, :D])
+        torch.ops.aten.sigmoid_backward.grad_input((h_RD - n).mul_(grad_RD), z, grad_input=flow[:, D : 2 * D])
+        torch.mul(grad_n, r, out=flow[:, 2 * D : 3 * D])
+        torch.mul(grad_RD, z, out=flow[:, 3 * D :])
+        grad_gates_RG = torch.cat([flow[:, : 2 * D], grad_n], 1)
+        if previous is not None:
+            flow = bag_sum(flow, previous.groups)
+        grad_hidden_SG, past_SD = flow[:, : 3 * D], flow[:, 3 * D :]
+        return (
+            grad_gates_RG @ W_i,
+            torch.addmm(past_SD, grad_hidden_SG, W_h),
+            grad_gates_RG.t() @ m_RD,
+            grad_hidden_SG.t() @ before_SD,
+            grad_gates_RG.sum(0),
+            grad_hidden_SG.sum(0),
+            None,
+        )
