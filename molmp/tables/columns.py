@@ -1,12 +1,16 @@
 """Which column is which: SMILES by name or by content, targets, and what was left out and why."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from molmp.chem.smiles import parse_smiles
 from molmp.errors import ColumnError, DataError, InvalidSmilesError, listed
+from molmp.tables.labels import is_missing, is_number
 
-__all__ = ["column_index", "find_smiles_column", "is_smiles", "is_smiles_name", "looks_like_header", "smiles_cell"]
+__all__ = [
+    "SAMPLE", "column_index", "find_smiles_column", "find_target_columns", "holds_smiles", "is_smiles",
+    "is_smiles_name", "looks_like_header", "smiles_cell",
+]  # fmt: skip
 
 SAMPLE = 100
 """Values of a column that are looked at to tell whether it holds SMILES."""
@@ -15,6 +19,30 @@ ENOUGH = 0.9
 
 _SURE = ("smiles", "canonical_smiles", "isomeric_smiles", "smiles_string", "smile", "smi")
 _LIKELY = ("structure", "mol", "molecule", "compound", "drug", "ligand", "rdkit_mol", "chemical", "input")
+
+
+_IDENTIFIERS = {
+    "id",
+    "ids",
+    "idx",
+    "index",
+    "key",
+    "row",
+    "num",
+    "number",
+    "no",
+    "nr",
+    "cid",
+    "sid",
+    "cas",
+    "casrn",
+    "code",
+}
+_ROLES = {
+    "weight": "weights", "weights": "weights", "sample_weight": "weights", "sample_weights": "weights",
+    "split": "a split", "splits": "a split", "fold": "a split", "folds": "a split", "subset": "a split",
+    "partition": "a split", "set": "a split", "train_test_split": "a split",
+}  # fmt: skip
 
 
 def _plain(name: str) -> str:
@@ -112,3 +140,58 @@ def smiles_cell(first: Sequence[str], others: Sequence[Sequence[str]]) -> int | 
 def looks_like_header(word: str) -> bool:
     """Tell whether the first word of a file of SMILES is a title instead of a molecule."""
     return not is_smiles(word) and (is_smiles_name(word) or _plain(word) in _LIKELY)
+
+
+def find_target_columns(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], taken: Iterable[int]
+) -> tuple[list[int], dict[str, str]]:
+    """Find the targets, and say of each other column why it is none.
+
+    A target is a column of numbers, or of true and false, with two values at least, that is not ``taken`` and by its
+    name and content no identifier, index, split or weight.
+
+    >>> find_target_columns(["smiles", "id", "logS"], [["C", "CC"], ["7", "9"], ["1.5", ""]], taken=[0])
+    ([], {'id': 'an identifier by its name', 'logS': 'one value only'})
+    """
+    taken = set(taken)
+    targets, left_out = [], {}
+    for i, name in enumerate(columns):
+        if i in taken:
+            continue
+        reason = _no_target(name, cells[i])
+        if reason is None:
+            targets.append(i)
+        else:
+            left_out[name] = reason
+    return targets, left_out
+
+
+def _no_target(name: str, cells: Sequence[str]) -> str | None:
+    texts = {cell.strip() for cell in cells if not is_missing(cell)}
+    if not texts:
+        return "no values"
+    words = [text for text in texts if not is_number(text)]
+    if words and not {text.lower() for text in texts} <= {"true", "false"}:
+        return f"not numeric, for example {min(words)!r}"
+    if role := _ROLES.get(_plain(name)):
+        return f"{role} by its name"
+    if not words:
+        values = {float(text) for text in texts}
+        if all(value.is_integer() for value in values) and (not name or _names_identifier(name)):
+            return "an identifier by its name"
+        if _counts_rows(cells):
+            return "a count of the rows"
+    return "one value only" if len(texts) == 1 else None
+
+
+def _names_identifier(name: str) -> bool:
+    """Tell names such as ``mol_id``, ``CID`` and ``Unnamed: 0``, but not ``num_rings``."""
+    words = _plain(re.sub(r"([a-z])([A-Z])", r"\1_\2", name)).split("_")
+    return words[-1] in _IDENTIFIERS or words[0] == "unnamed"
+
+
+def _counts_rows(cells: Sequence[str]) -> bool:
+    if len(cells) < 3 or not is_number(cells[0]) or float(cells[0]) not in (0.0, 1.0):
+        return False
+    start = int(float(cells[0]))
+    return all(cell.strip() == str(i) for i, cell in enumerate(cells, start))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from rdkit import Chem
 
+from molmp.chem.smiles import MAX_ATOMS, canonical_smiles, quiet_rdkit
 from molmp.tables.lines import Lines
 from molmp.tables.rows import Layout, Parsed, Problem, Row
 
@@ -13,8 +14,6 @@ __all__ = ["field_names", "is_sdf", "read_sdf"]
 
 _END = "$$$$"
 _FIELD = re.compile(r">.*?<(.*)>")
-_MAX_ATOMS = 10_000
-"""RDKit writes the SMILES of much larger molecules by recursion, and crashes."""
 
 
 class _Record(NamedTuple):
@@ -93,14 +92,19 @@ def _row(record: _Record, fields: Sequence[str]) -> Row:
 
 
 def _smiles(block: str) -> tuple[str, Problem | None]:
+    with quiet_rdkit():
+        return _read(block)
+
+
+def _read(block: str) -> tuple[str, Problem | None]:
     mol = Chem.MolFromMolBlock(block, sanitize=False)
     if mol is None:
         return "", Problem("syntax", "RDKit cannot read the mol block")
     if not mol.GetNumAtoms():
         return "", Problem("empty", "the mol block has no atoms")
-    if mol.GetNumAtoms() > _MAX_ATOMS:
-        return "", Problem("too-large", f"{mol.GetNumAtoms():,} atoms, more than {_MAX_ATOMS:,}")
+    if mol.GetNumAtoms() > MAX_ATOMS:
+        return "", Problem("too-large", f"{mol.GetNumAtoms():,} atoms, more than {MAX_ATOMS:,}")
     mol = Chem.MolFromMolBlock(block)
     if mol is None:
         return "", Problem("valence", "RDKit refuses the mol block: a valence or an aromatic ring makes no sense")
-    return Chem.MolToSmiles(mol), None
+    return canonical_smiles(mol), None

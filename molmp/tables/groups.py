@@ -1,0 +1,125 @@
+"""Groups of like molecules, which a split keeps together: by scaffold, or by similarity.
+
+A group is an ascending array of rows; groups come in the order of their first rows.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.SimDivFilters import rdSimDivPickers
+
+from molmp.chem.smiles import parse_smiles, scaffold_smiles
+
+__all__ = ["Groups", "cluster", "fill_balanced", "fill_largest_first", "scaffold_groups", "similarity_groups"]
+
+Groups = list[NDArray[np.int64]]
+
+DISTANCE = 0.6
+"""Tanimoto distance within which a molecule belongs to the centre of its cluster."""
+_EXACT = 10_000
+"""Up to so many molecules all pairs are compared."""
+
+
+def scaffold_groups(smiles: Sequence[str]) -> Groups:
+    """Group molecules by Bemis-Murcko scaffold; those without a ring form one group.
+
+    Bemis, Murcko: "The properties of known drugs. 1. Molecular frameworks", 1996, doi:10.1021/jm9602928.
+
+    >>> [group.tolist() for group in scaffold_groups(["c1ccccc1C", "CCO", "Oc1ccccc1", "CC"])]
+    [[0, 2], [1, 3]]
+    """
+    return _by_key([scaffold_smiles(parse_smiles(text, row)) for row, text in enumerate(smiles)])
+
+
+def similarity_groups(smiles: Sequence[str]) -> Groups:
+    """Group molecules by Tanimoto similarity of Morgan bits (radius 2, 2048 bits), at least 0.4 to the centre.
+
+    Up to 10,000 molecules the clusters are those of Butina: "Unsupervised data base clustering based on Daylight's
+    fingerprint and Tanimoto similarity", 1999, doi:10.1021/ci9803381; above, those of sphere exclusion (RDKit's
+    ``LeaderPicker``), each molecule with its nearest centre. The order of the rows settles ties.
+    """
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    bits = [generator.GetFingerprint(parse_smiles(text, row)) for row, text in enumerate(smiles)]
+    return cluster(bits, DISTANCE) if len(bits) <= _EXACT else _sphere_exclusion(bits, DISTANCE)
+
+
+def cluster(bits: Sequence[DataStructs.ExplicitBitVect], distance: float) -> Groups:
+    """Taylor-Butina clustering: the molecule with most neighbours takes them all, then the next of those left."""
+    neighbours = [
+        np.flatnonzero(1 - np.array(DataStructs.BulkTanimotoSimilarity(bit, bits)) <= distance) for bit in bits
+    ]
+    free = np.ones(len(bits), dtype=bool)
+    groups = []
+    for centre in sorted(range(len(bits)), key=lambda i: (-len(neighbours[i]), i)):
+        if free[centre]:
+            members = neighbours[centre][free[neighbours[centre]]]
+            free[members] = False
+            groups.append(members.astype(np.int64))
+    return _in_order(groups)
+
+
+def _sphere_exclusion(bits: Sequence[DataStructs.ExplicitBitVect], distance: float) -> Groups:
+    leaders = list(rdSimDivPickers.LeaderPicker().LazyBitVectorPick(bits, len(bits), distance))
+    centres = [bits[i] for i in leaders]
+    return _by_key([int(np.argmax(DataStructs.BulkTanimotoSimilarity(bit, centres))) for bit in bits])
+
+
+def _by_key(keys: Sequence[Hashable]) -> Groups:
+    groups: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    return [np.array(rows, dtype=np.int64) for rows in groups.values()]
+
+
+def _in_order(groups: Groups) -> Groups:
+    return sorted(groups, key=lambda group: int(group[0]))
+
+
+def fill_balanced(groups: Groups, room: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
+    """Deal groups to parts with ``room`` (train, val, test) rows: large groups first, small ones shuffled.
+
+    A group larger than half the validation or test part would unbalance these: such come first, in random order,
+    and so mostly land in the training part. Each group goes to the first part that it fits in, else to the one
+    with most room left.
+    """
+    rng = np.random.default_rng(seed)
+    half = min(room[1:]) / 2
+    large = [group for group in groups if len(group) > half]
+    small = [group for group in groups if len(group) <= half]
+    dealt: list[Groups] = [[], [], []]
+    left = list(room)
+    for some in (large, small):
+        for i in rng.permutation(len(some)):
+            part = next((p for p in range(3) if len(some[i]) <= left[p]), int(np.argmax(left)))
+            dealt[part].append(some[i])
+            left[part] -= len(some[i])
+    return [_rows(part) for part in dealt]
+
+
+def fill_largest_first(groups: Groups, room: Sequence[float]) -> list[NDArray[np.int64]]:
+    """Deal groups by size, the largest to the training part, as the MoleculeNet benchmark does.
+
+    Nothing is random. Of groups of one size, the one that begins later in the file comes first. Wu et al.:
+    "MoleculeNet: a benchmark for molecular machine learning", 2018, doi:10.1039/C7SC02664A.
+    """
+    train: Groups = []
+    val: Groups = []
+    test: Groups = []
+    num_train = num_val = 0
+    for group in sorted(groups, key=lambda group: (len(group), int(group[0])), reverse=True):
+        if num_train + len(group) <= room[0]:
+            train.append(group)
+            num_train += len(group)
+        elif num_train + num_val + len(group) <= room[0] + room[1]:
+            val.append(group)
+            num_val += len(group)
+        else:
+            test.append(group)
+    return [_rows(part) for part in (train, val, test)]
+
+
+def _rows(groups: Groups) -> NDArray[np.int64]:
+    return np.sort(np.concatenate(groups)) if groups else np.empty(0, dtype=np.int64)

@@ -1,0 +1,190 @@
+"""Cells to labels: numbers or classes, and a sentence for every cell that is neither."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molmp.errors import DataError, listed
+
+__all__ = ["TASKS", "Column", "Labels", "is_missing", "is_number", "read_labels", "read_times", "read_weights"]
+
+TASKS = ("regression", "binary", "multiclass")
+
+_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NEGATIVE = frozenset({"inactive", "negative", "no", "n", "false", "f", "nontoxic", "non-toxic", "-", "low", "neg"})
+_MOST_CLASSES = 20
+_ROWS_PER_CLASS = 3
+"""A column of words is taken for classes where each occurs about this often; else for names."""
+
+
+class Column(NamedTuple):
+    """One column of a table, with what messages about it need."""
+
+    where: str
+    name: str
+    cells: Sequence[str]
+    lines: Sequence[int]
+
+    def refuse(self, bad: Sequence[int], why: str) -> DataError:
+        """Say which cell cannot be used: the first of the rows ``bad``, and how many others there are."""
+        first = bad[0]
+        more = f" ({len(bad) - 1} more rows like it)" if len(bad) > 1 else ""
+        return DataError(
+            f"{self.where}, row {first + 1} (line {self.lines[first]}): column {self.name!r} has "
+            f"{self.cells[first]!r}, {why}{more}"
+        )
+
+
+class Labels(NamedTuple):
+    """The labels of one target."""
+
+    task: str
+    values: NDArray[np.float64]
+    """Real units, or indices of classes; NaN where missing; shape ``(n,)``."""
+    classes: tuple[str, ...]
+    """Names of the classes by index; none for regression."""
+
+
+def is_missing(cell: str) -> bool:
+    """Tell whether a cell says that there is no value.
+
+    >>> [is_missing(cell) for cell in ("", " ", "NA", "nan", "0", "?")]
+    [True, True, True, True, False, False]
+    """
+    return cell.strip().lower() in _MISSING
+
+
+def is_number(cell: str) -> bool:
+    """Tell whether a cell is one finite decimal number; unlike ``float``, no ``1_000`` and no ``inf``.
+
+    >>> [is_number(cell) for cell in ("1", " -.5e3 ", "1_000", "inf", "1e999", "1,5")]
+    [True, True, False, False, False, False]
+    """
+    return _NUMBER.fullmatch(cell.strip()) is not None and math.isfinite(float(cell))
+
+
+def read_labels(column: Column, task: str | None = None) -> Labels:
+    """Read a target: numbers, 0 and 1, or names of classes.
+
+    Without ``task``: ``binary`` for 0 and 1, true and false, any two whole numbers, or two words; ``multiclass``
+    for three to twenty words that repeat; ``regression`` for other numbers.
+
+    Raises :class:`DataError` for a cell that does not belong, naming its row, and for a target without labels or
+    with one value only.
+
+    >>> read_labels(Column("t.csv", "active", ["yes", "no", "", "yes"], [2, 3, 4, 5]), "binary")
+    Labels(task='binary', values=array([ 1.,  0., nan,  1.]), classes=('no', 'yes'))
+    """
+    texts = Counter(cell.strip() for cell in column.cells if not is_missing(cell))
+    if not texts:
+        raise DataError(f"{column.where}: all labels of {column.name!r} are missing")
+    numeric = all(map(is_number, texts))
+    if not numeric and (task == "regression" or not _are_classes(texts, task)):
+        raise _not_a_number(column)
+    distinct: set[Any] = {float(text) for text in texts} if numeric else set(texts)
+    if len(distinct) == 1:
+        value = next(iter(texts))
+        raise DataError(
+            f"{column.where}: all labels of {column.name!r} are {value!r}: with one value or class only "
+            "there is nothing to learn"
+        )
+    task = task or _infer(distinct)
+    if task == "regression":
+        return Labels(task, _map(column.cells, {text: float(text) for text in texts}), ())
+    return _classes(column, task, distinct)
+
+
+def _infer(distinct: set[Any]) -> str:
+    whole = all(isinstance(value, str) or value.is_integer() for value in distinct)
+    if len(distinct) == 2 and whole:
+        return "binary"
+    return "multiclass" if any(isinstance(value, str) for value in distinct) else "regression"
+
+
+def _are_classes(texts: Counter[str], task: str | None) -> bool:
+    """Tell classes from names and from numbers with a stray word among them."""
+    if any(map(is_number, texts)):
+        return False
+    if task is not None or {text.lower() for text in texts} <= {"true", "false"}:
+        return True
+    return len(texts) <= _MOST_CLASSES and texts.total() >= _ROWS_PER_CLASS * len(texts)
+
+
+def _classes(column: Column, task: str, distinct: set[Any]) -> Labels:
+    if task == "binary" and len(distinct) != 2:
+        raise DataError(
+            f"{column.where}: {column.name!r} has {len(distinct)} different values, a binary target has two; "
+            f"they are {listed(sorted(map(_class_name, distinct)), 5)}"
+        )
+    fractions = [i for i, cell in enumerate(column.cells) if is_number(cell) and not float(cell).is_integer()]
+    if fractions:
+        raise column.refuse(fractions, "a fraction, which is no class; classes are whole numbers or words")
+    order = sorted(distinct)
+    if len(order) == 2 and str(order[1]).lower() in _NEGATIVE:
+        order.reverse()  # class 1 is the one whose probability is predicted
+    index = {value: float(i) for i, value in enumerate(order)}
+    texts = {cell.strip() for cell in column.cells if not is_missing(cell)}
+    lookup = {text: index[float(text) if is_number(text) else text] for text in texts}
+    return Labels(task, _map(column.cells, lookup), tuple(map(_class_name, order)))
+
+
+def _class_name(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.0f}" if value.is_integer() else repr(value)
+
+
+def _map(cells: Sequence[str], lookup: dict[str, float]) -> NDArray[np.float64]:
+    return np.array([lookup.get(cell.strip(), math.nan) for cell in cells], dtype=np.float64)
+
+
+def _not_a_number(column: Column) -> DataError:
+    bad = [i for i, cell in enumerate(column.cells) if not is_missing(cell) and not is_number(cell)]
+    text = column.cells[bad[0]].strip()
+    why = "not a number"
+    if re.fullmatch(r"[+-]?\d+,\d+", text):
+        why += "; write decimals with a point"
+    elif re.match(r"[<>=~]", text):
+        why += "; a bound is not a value: leave it empty or replace it"
+    return column.refuse(bad, why)
+
+
+def read_weights(column: Column) -> NDArray[np.float64]:
+    """Read the weights of the rows: finite, not negative, none missing, not all zero."""
+    bad = [i for i, cell in enumerate(column.cells) if not is_number(cell) or float(cell) < 0]
+    if bad:
+        raise column.refuse(bad, "which is no weight: a weight is a number that is not negative")
+    weights = np.array([float(cell) for cell in column.cells])
+    if not weights.any():
+        raise DataError(f"{column.where}: all weights in {column.name!r} are zero")
+    return weights
+
+
+def read_times(column: Column) -> NDArray[np.float64]:
+    """Read when each row was measured: numbers (a year, a serial number) or ISO dates (as seconds since 1970).
+
+    >>> read_times(Column("t.csv", "date", ["1970-01-02", "1970-01-01"], [2, 3]))
+    array([86400.,     0.])
+    """
+    if all(map(is_number, column.cells)):
+        return np.array([float(cell) for cell in column.cells])
+    seconds = [_seconds(cell) for cell in column.cells]
+    bad = [i for i, value in enumerate(seconds) if value is None]
+    if bad:
+        raise column.refuse(bad, "neither a date such as 2024-05-31 nor, as all the others, a number")
+    return np.array(seconds, dtype=np.float64)
+
+
+def _seconds(cell: str) -> float | None:
+    try:
+        when = datetime.fromisoformat(cell.strip())
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return when.timestamp()
