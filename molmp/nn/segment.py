@@ -231,7 +231,7 @@ def _dot(q_nD: Tensor, x_RD: Tensor, bags: Bags) -> Tensor:
 def _sampled_dot(q_nD: Tensor, x_RD: Tensor, bags: Bags) -> Tensor:
     # A sparse matrix whose pattern is the bags: no (K, D) tensor is written, 7 times quicker than gathering.
     size = (len(bags), x_RD.shape[0])
-    blank_K = x_RD.new_empty(bags.rows.index.shape[0])
+    blank_K = x_RD.new_zeros(bags.rows.index.shape[0])  # what is left in memory may be NaN, and 0 * NaN is NaN
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
         pattern = torch.sparse_csr_tensor(bags.offsets, bags.rows.index, blank_K, size=size, check_invariants=False)
