@@ -43,8 +43,7 @@ class Table:
         self.notes = parsed.notes
         self._source, self._rows = source, parsed.rows
         self._sample: deque[Row] = deque()
-        self._asked = smiles_column
-        self._smiles_index: int | None = None
+        self._smiles_index = parsed.layout.smiles
         if smiles_column is not None:
             self._smiles_index = column_index(self.where, self.columns, smiles_column)
 

@@ -34,6 +34,8 @@ class Layout:
     format: str
     """``csv`` (any delimiter), ``smi``, ``sdf`` or ``parquet``."""
     columns: tuple[str, ...]
+    smiles: int | None = None
+    """The column of SMILES, where the format says which it is."""
     delimiter: str = ","
     newline: str = "\n"
     header: str | None = None

@@ -48,7 +48,7 @@ def read_sdf(lines: Lines, fields: Sequence[str]) -> Parsed:
     taken = set(fields)
     smiles = next(name for name in ("smiles", "smiles_from_structure", "_smiles_") if name not in taken)
     title = next(name for name in ("name", "title", "_name_") if name not in taken)
-    layout = Layout(format="sdf", columns=(smiles, title, *fields))
+    layout = Layout(format="sdf", columns=(smiles, title, *fields), smiles=0)
     return Parsed(layout=layout, rows=(_row(record, fields) for record in _records(lines)))
 
 

@@ -28,7 +28,7 @@ def read_smi(lines: Lines) -> Parsed:
     if first is not None and looks_like_header(first.cells[0]):
         notes.append(f"line {first.line}, {' '.join(first.cells).strip()!r}, is a title, not a molecule")
         first = None
-    layout = Layout(format="smi", columns=("smiles", "name"))
+    layout = Layout(format="smi", columns=("smiles", "name"), smiles=0)
     return Parsed(layout=layout, rows=_chain(first, rows), notes=notes)
 
 
