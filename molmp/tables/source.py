@@ -165,11 +165,8 @@ def open_text(source: Source) -> io.TextIOWrapper:
     """
     bom = next((bom for bom in _BOMS if source.head.startswith(bom)), b"")
     encoding = _BOMS.get(bom, "utf-8")
-    if encoding == "utf-8":
-        sample = source.head[len(bom) :]
-        control = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in sample)
-        if b"\0" in sample or control * 20 > len(sample):
-            raise FileFormatError(f"{source.where} is no table: it holds binary data")
+    if encoding == "utf-8" and b"\0" in source.head:
+        raise FileFormatError(f"{source.where} is no table: it holds binary data")
     source.stream.read(len(bom))
     errors = "surrogateescape" if encoding == "utf-8" else "strict"
     return io.TextIOWrapper(source.stream, encoding=encoding, errors=errors, newline="")
