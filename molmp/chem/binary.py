@@ -5,7 +5,7 @@ of all molecules of a batch are found in one step, then the (j+1)-th. What this 
 atoms, atom maps, queries, over 255 atoms) goes the plain way, and everything does where RDKit writes an unknown
 version of the format or a first test of this process finds a difference.
 
-Shapes: B molecules, N atoms, M bonds, R rings, S members of rings, one after the other in the order of the molecules.
+Shapes: B molecules, N atoms, M bonds, one after the other in the order of the molecules.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,8 +39,8 @@ NUM_ATOMS, NUM_BONDS, FIRST_ATOM = 20, 24, 30
 BEGIN_BONDS, BEGIN_RINGS = 11, (19, 66, 67, 68)
 """Tags that close the sections of the atoms and of the bonds."""
 
-MAX_ATOMS = 255
-"""Above, indices take four bytes."""
+MAX_ATOMS = 254
+"""Above 255, indices take four bytes; and the size 255 stands for no ring."""
 
 MAX_RINGS = 1_000
 
@@ -241,12 +241,11 @@ class _Reader:
         sizes = np.concatenate([rings, rings])
         inside = np.flatnonzero(sizes)
         tips, sizes = tips[inside], sizes[inside]
-        upward = np.argsort(sizes, kind="stable")
-        # Of several values for one place the last one stays.
-        largest, smallest = np.zeros((2, len(self.atoms.places)), np.uint8)
-        largest[tips[upward]] = sizes[upward]
-        downward = upward[::-1]
-        smallest[tips[downward]] = sizes[downward]
+        largest = np.zeros(len(self.atoms.places), np.uint8)
+        np.maximum.at(largest, tips, sizes)
+        smallest = np.full_like(largest, 255)
+        np.minimum.at(smallest, tips, sizes)
+        smallest[smallest == 255] = 0
         bonds = np.minimum(np.bincount(tips, minlength=len(largest)), 255)
         return part["ring_size"][smallest] + part["ring_size_fused"][largest] + part["ring_bonds"][bonds]
 
@@ -285,18 +284,20 @@ class _Reader:
         heads = self.bonds.ends + 1
         rings = self._walk(heads + 4, self._int32(heads), lambda places: 1 + self._at(places).astype(np.int64))
         sizes = self._at(rings.places)
-        downward = np.argsort(-sizes.astype(np.int16), kind="stable")  # so that the smallest is written last
-        places, owners, sizes = rings.places[downward], rings.owners[downward], sizes[downward].astype(np.int64)
-        member = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        length = np.repeat(sizes, sizes)
-        first = np.repeat(places + 1, sizes)
-        here = self._at(first + member)
-        after = self._at(first + np.where(member + 1 == length, 0, member + 1))
+        lengths = sizes.astype(np.int64)
+        member = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        last = member + 1 == np.repeat(lengths, lengths)
+        first = np.repeat(rings.places + 1, lengths)
+        here, after = self._at(first + member), self._at(first + np.where(last, 0, member + 1))
         # One square of atoms by atoms for each molecule.
-        corners = np.cumsum(self.num_atoms**2) - self.num_atoms**2
-        squares = np.zeros(int((self.num_atoms**2).sum()), np.uint8)
-        corner, width = np.repeat(corners[owners], sizes), np.repeat(self.num_atoms[owners], sizes)
-        squares[corner + here * width + after] = length
-        squares[corner + after * width + here] = length
+        areas = self.num_atoms**2
+        corners = np.cumsum(areas) - areas
+        squares = np.full(areas.sum(), 255, np.uint8)
+        corner, width = (np.repeat(each[rings.owners], lengths) for each in (corners, self.num_atoms))
+        size = np.repeat(sizes, lengths)
+        np.minimum.at(squares, corner + here * width + after, size)
+        np.minimum.at(squares, corner + after * width + here, size)
         owners = self.bonds.owners
-        return squares[corners[owners] + begins * self.num_atoms[owners] + ends]
+        smallest = squares[corners[owners] + begins * self.num_atoms[owners] + ends]
+        smallest[smallest == 255] = 0
+        return smallest
