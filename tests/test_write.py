@@ -154,6 +154,11 @@ def test_standard_output(source):
 # Whole or not at all
 
 
+def interrupted(error):
+    yield from ((i,) for i in range(20_000))
+    raise error
+
+
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.parquet"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
 def test_an_error_leaves_nothing_behind(source, tmp_path, name, error):
@@ -161,8 +166,7 @@ def test_an_error_leaves_nothing_behind(source, tmp_path, name, error):
         pytest.importorskip("pyarrow")
     (tmp_path / name).write_text("old")
     with pytest.raises(error), open_writer(tmp_path / name, {"a": int}) as writer:
-        writer.write([(i,) for i in range(20_000)])
-        raise error
+        writer.write(interrupted(error))
     assert (tmp_path / name).read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.csv", name])
 

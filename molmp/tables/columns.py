@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from molmp.chem.smiles import parse_smiles
 from molmp.errors import ColumnError, DataError, InvalidSmilesError, listed
@@ -158,7 +159,7 @@ def find_target_columns(
     for i, name in enumerate(columns):
         if i in taken:
             continue
-        reason = _no_target(name, cells[i])
+        reason = _no_target(name, cells[i], first=i == 0)
         if reason is None:
             targets.append(i)
         else:
@@ -166,7 +167,7 @@ def find_target_columns(
     return targets, left_out
 
 
-def _no_target(name: str, cells: Sequence[str]) -> str | None:
+def _no_target(name: str, cells: Sequence[str], first: bool) -> str | None:
     texts = {cell.strip() for cell in cells if not is_missing(cell)}
     if not texts:
         return "no values"
@@ -175,13 +176,13 @@ def _no_target(name: str, cells: Sequence[str]) -> str | None:
         return f"not numeric, for example {min(words)!r}"
     if role := _ROLES.get(_plain(name)):
         return f"{role} by its name"
+    values: set[Any] = {text.lower() for text in texts} if words else {float(text) for text in texts}
     if not words:
-        values = {float(text) for text in texts}
-        if all(value.is_integer() for value in values) and (not name or _names_identifier(name)):
+        if all(float(text).is_integer() for text in texts) and (not name or _names_identifier(name)):
             return "an identifier by its name"
-        if _counts_rows(cells):
+        if first and _counts_rows(cells):
             return "a count of the rows"
-    return "one value only" if len(texts) == 1 else None
+    return "one value only" if len(values) == 1 else None
 
 
 def _names_identifier(name: str) -> bool:

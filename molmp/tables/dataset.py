@@ -34,6 +34,7 @@ class Dataset:
     where: str
     """The file, for messages."""
     smiles: list[str]
+    """As in the file; empty where the row is malformed."""
     targets: NDArray[np.float64]
     """Labels in real units, or indices of classes; NaN where missing; shape ``(n, t)``."""
     target_names: tuple[str, ...]
@@ -52,7 +53,7 @@ class Dataset:
     lines: NDArray[np.int64]
     """Where each row begins in the file, shape ``(n,)``."""
     problems: dict[int, Problem]
-    """Malformed rows (ragged, an open quote) by index; their labels count as missing."""
+    """Malformed rows (ragged, an open quote) by index: without SMILES or labels, with weight 0."""
     notes: list[str] = field(default_factory=list)
     """What was inferred, in sentences."""
 
@@ -86,20 +87,18 @@ def load_dataset(
             if name is not None:
                 roles[role] = table.index(name)
         rows = list(table)
-    cells = [list(column) for column in zip(*(row.cells for row in rows), strict=True)]
     problems = {i: row.problem for i, row in enumerate(rows) if row.problem is not None}
+    blank = ("",) * len(table.columns)
+    cells = list(map(list, zip(*(blank if row.problem else row.cells for row in rows), strict=True)))
     notes = table.notes
     if problems:
         notes.append(_tell_problems(rows, problems))
     lines = [row.line for row in rows]
 
     def column(index: int) -> Column:
-        return Column(table.where, table.columns[index], cells[index], lines)
+        return Column(table.where, table.columns[index], cells[index], lines, problems)
 
     targets = _target_indices(table, cells, roles, target_columns)
-    for index in targets:
-        for i in problems:
-            cells[index][i] = ""
     names = tuple(table.columns[i] for i in targets)
     labels = [read_labels(column(i), task) for i in targets]
     notes.append(_tell_task(table.where, names, labels, asked=task))
@@ -181,5 +180,7 @@ def _tell_task(where: str, names: Sequence[str], labels: Sequence[Labels], asked
 
 
 def _few_whole(values: NDArray[np.float64]) -> bool:
-    distinct = np.unique(values[~np.isnan(values)])
-    return len(distinct) <= 10 and bool((distinct == np.arange(len(distinct))).all())
+    """Tell whole numbers that repeat so much that they may be classes."""
+    known = values[~np.isnan(values)]
+    distinct = np.unique(known)
+    return len(distinct) <= 10 and len(known) >= 3 * len(distinct) and bool((distinct == np.round(distinct)).all())

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ class Column(NamedTuple):
     name: str
     cells: Sequence[str]
     lines: Sequence[int]
+    skip: Collection[int] = ()
+    """Rows that are not judged, because they are malformed."""
 
     def refuse(self, bad: Sequence[int], why: str) -> DataError:
         """Say which cell cannot be used: the first of the rows ``bad``, and how many others there are."""
@@ -73,8 +75,8 @@ def is_number(cell: str) -> bool:
 def read_labels(column: Column, task: str | None = None) -> Labels:
     """Read a target: numbers, 0 and 1, or names of classes.
 
-    Without ``task``: ``binary`` for 0 and 1, true and false, any two whole numbers, or two words; ``multiclass``
-    for three to twenty words that repeat; ``regression`` for other numbers.
+    Without ``task``: ``binary`` for 0 and 1, -1 and 1, true and false, or two words; ``multiclass`` for three to
+    twenty words that repeat; ``regression`` for other numbers.
 
     Raises :class:`DataError` for a cell that does not belong, naming its row, and for a target without labels or
     with one value only.
@@ -82,7 +84,11 @@ def read_labels(column: Column, task: str | None = None) -> Labels:
     >>> read_labels(Column("t.csv", "active", ["yes", "no", "", "yes"], [2, 3, 4, 5]), "binary")
     Labels(task='binary', values=array([ 1.,  0., nan,  1.]), classes=('no', 'yes'))
     """
-    texts = Counter(cell.strip() for cell in column.cells if not is_missing(cell))
+    column = column._replace(cells=["" if i in column.skip else cell.strip() for i, cell in enumerate(column.cells)])
+    texts = Counter(cell for cell in column.cells if not is_missing(cell))
+    if {text.lower() for text in texts} == {"true", "false"}:  # TRUE in a spreadsheet, True in Python
+        column = column._replace(cells=[cell.lower() for cell in column.cells])
+        texts = Counter(cell for cell in column.cells if not is_missing(cell))
     if not texts:
         raise DataError(f"{column.where}: all labels of {column.name!r} are missing")
     numeric = all(map(is_number, texts))
@@ -102,17 +108,16 @@ def read_labels(column: Column, task: str | None = None) -> Labels:
 
 
 def _infer(distinct: set[Any]) -> str:
-    whole = all(isinstance(value, str) or value.is_integer() for value in distinct)
-    if len(distinct) == 2 and whole:
-        return "binary"
-    return "multiclass" if any(isinstance(value, str) for value in distinct) else "regression"
+    if any(isinstance(value, str) for value in distinct):
+        return "binary" if len(distinct) == 2 else "multiclass"
+    return "binary" if distinct in ({0.0, 1.0}, {-1.0, 1.0}) else "regression"
 
 
 def _are_classes(texts: Counter[str], task: str | None) -> bool:
     """Tell classes from names and from numbers with a stray word among them."""
     if any(map(is_number, texts)):
         return False
-    if task is not None or {text.lower() for text in texts} <= {"true", "false"}:
+    if task is not None or set(texts) == {"true", "false"}:
         return True
     return len(texts) <= _MOST_CLASSES and texts.total() >= _ROWS_PER_CLASS * len(texts)
 
@@ -130,7 +135,7 @@ def _classes(column: Column, task: str, distinct: set[Any]) -> Labels:
     if len(order) == 2 and str(order[1]).lower() in _NEGATIVE:
         order.reverse()  # class 1 is the one whose probability is predicted
     index = {value: float(i) for i, value in enumerate(order)}
-    texts = {cell.strip() for cell in column.cells if not is_missing(cell)}
+    texts = {cell for cell in column.cells if not is_missing(cell)}
     lookup = {text: index[float(text) if is_number(text) else text] for text in texts}
     return Labels(task, _map(column.cells, lookup), tuple(map(_class_name, order)))
 
@@ -140,12 +145,12 @@ def _class_name(value: float | str) -> str:
 
 
 def _map(cells: Sequence[str], lookup: dict[str, float]) -> NDArray[np.float64]:
-    return np.array([lookup.get(cell.strip(), math.nan) for cell in cells], dtype=np.float64)
+    return np.array([lookup.get(cell, math.nan) for cell in cells], dtype=np.float64)
 
 
 def _not_a_number(column: Column) -> DataError:
     bad = [i for i, cell in enumerate(column.cells) if not is_missing(cell) and not is_number(cell)]
-    text = column.cells[bad[0]].strip()
+    text = column.cells[bad[0]]
     why = "not a number"
     if re.fullmatch(r"[+-]?\d+,\d+", text):
         why += "; write decimals with a point"
@@ -156,10 +161,11 @@ def _not_a_number(column: Column) -> DataError:
 
 def read_weights(column: Column) -> NDArray[np.float64]:
     """Read the weights of the rows: finite, not negative, none missing, not all zero."""
-    bad = [i for i, cell in enumerate(column.cells) if not is_number(cell) or float(cell) < 0]
+    cells = ["0" if i in column.skip else cell for i, cell in enumerate(column.cells)]
+    bad = [i for i, cell in enumerate(cells) if not is_number(cell) or float(cell) < 0]
     if bad:
         raise column.refuse(bad, "which is no weight: a weight is a number that is not negative")
-    weights = np.array([float(cell) for cell in column.cells])
+    weights = np.array([float(cell) for cell in cells])
     if not weights.any():
         raise DataError(f"{column.where}: all weights in {column.name!r} are zero")
     return weights
@@ -168,16 +174,24 @@ def read_weights(column: Column) -> NDArray[np.float64]:
 def read_times(column: Column) -> NDArray[np.float64]:
     """Read when each row was measured: numbers (a year, a serial number) or ISO dates (as seconds since 1970).
 
+    None may be missing; rows that are not judged get NaN.
+
     >>> read_times(Column("t.csv", "date", ["1970-01-02", "1970-01-01"], [2, 3]))
     array([86400.,     0.])
     """
-    if all(map(is_number, column.cells)):
-        return np.array([float(cell) for cell in column.cells])
-    seconds = [_seconds(cell) for cell in column.cells]
-    bad = [i for i, value in enumerate(seconds) if value is None]
+    judged = [i for i in range(len(column.cells)) if i not in column.skip]
+    numeric = sum(is_number(column.cells[i]) for i in judged) * 2 > len(judged)
+    read = _number if numeric else _seconds
+    values = [read(cell) for cell in column.cells]
+    bad = [i for i in judged if values[i] is None]
     if bad:
-        raise column.refuse(bad, "neither a date such as 2024-05-31 nor, as all the others, a number")
-    return np.array(seconds, dtype=np.float64)
+        other = "not a number, as most others are" if numeric else "not a date such as 2024-05-31"
+        raise column.refuse(bad, other)
+    return np.array(values, dtype=np.float64)
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if is_number(cell) else None
 
 
 def _seconds(cell: str) -> float | None:

@@ -96,13 +96,13 @@ def split_by_words(
     Split(train=array([0, 1]), val=array([2]), test=array([3]))
     """
     shares = _checked_sizes(sizes)
-    rows = np.arange(len(words)) if rows is None else np.asarray(rows, dtype=np.int64)
-    unknown = Counter(word for word in words if word.strip().lower() not in _WORDS)
+    rows = np.arange(len(words)) if rows is None else np.unique(np.asarray(rows, dtype=np.int64))
+    unknown = Counter(word for word in (words[row] for row in rows) if word.strip().lower() not in _WORDS)
     if unknown:
         there = listed(f"{word!r} ({count} rows)" for word, count in unknown.most_common())
         raise DataError(f"{where} has words that name no part: {there}; parts are train, val (or valid), test")
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-    for row in np.sort(rows).tolist():
+    for row in rows.tolist():
         parts[_WORDS[words[row].strip().lower()]].append(row)
     split = Split(*(np.array(part, dtype=np.int64) for part in parts.values()))
     return _checked(_with_validation(split, shares, seed), where)
