@@ -13,7 +13,15 @@ from rdkit.SimDivFilters import rdSimDivPickers
 
 from molmp.chem.smiles import parse_smiles, scaffold_smiles
 
-__all__ = ["Groups", "cluster", "fill_balanced", "fill_largest_first", "scaffold_groups", "similarity_groups"]
+__all__ = [
+    "Groups",
+    "cluster",
+    "fill_balanced",
+    "fill_largest_first",
+    "scaffold_groups",
+    "similarity_groups",
+    "stable_rng",
+]
 
 Groups = list[NDArray[np.int64]]
 
@@ -31,7 +39,7 @@ def scaffold_groups(smiles: Sequence[str]) -> Groups:
     >>> [group.tolist() for group in scaffold_groups(["c1ccccc1C", "CCO", "Oc1ccccc1", "CC"])]
     [[0, 2], [1, 3]]
     """
-    return _by_key([scaffold_smiles(parse_smiles(text, row)) for row, text in enumerate(smiles)])
+    return _by_key([scaffold_smiles(parse_smiles(text)) for text in smiles])
 
 
 def similarity_groups(smiles: Sequence[str]) -> Groups:
@@ -42,7 +50,7 @@ def similarity_groups(smiles: Sequence[str]) -> Groups:
     ``LeaderPicker``), each molecule with its nearest centre. The order of the rows settles ties.
     """
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    bits = [generator.GetFingerprint(parse_smiles(text, row)) for row, text in enumerate(smiles)]
+    bits = [generator.GetFingerprint(parse_smiles(text)) for text in smiles]
     return cluster(bits, DISTANCE) if len(bits) <= _EXACT else _sphere_exclusion(bits, DISTANCE)
 
 
@@ -53,7 +61,7 @@ def cluster(bits: Sequence[DataStructs.ExplicitBitVect], distance: float) -> Gro
     ]
     free = np.ones(len(bits), dtype=bool)
     groups = []
-    for centre in sorted(range(len(bits)), key=lambda i: (-len(neighbours[i]), i)):
+    for centre in sorted(range(len(bits)), key=lambda i: (len(neighbours[i]), i), reverse=True):
         if free[centre]:
             members = neighbours[centre][free[neighbours[centre]]]
             free[members] = False
@@ -85,7 +93,7 @@ def fill_balanced(groups: Groups, room: Sequence[float], seed: int) -> list[NDAr
     and so mostly land in the training part. Each group goes to the first part that it fits in, else to the one
     with most room left.
     """
-    rng = np.random.default_rng(seed)
+    rng = stable_rng(seed)
     half = min(room[1:]) / 2
     large = [group for group in groups if len(group) > half]
     small = [group for group in groups if len(group) <= half]
@@ -119,6 +127,11 @@ def fill_largest_first(groups: Groups, room: Sequence[float]) -> list[NDArray[np
         else:
             test.append(group)
     return [_rows(part) for part in (train, val, test)]
+
+
+def stable_rng(seed: int) -> np.random.RandomState:
+    """Return the generator whose numbers NumPy promises never to change, unlike those of ``default_rng``."""
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
 
 
 def _rows(groups: Groups) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molmp.errors import ConfigError, DataError, FileFormatError, listed
-from molmp.tables.groups import fill_balanced, fill_largest_first, scaffold_groups, similarity_groups
+from molmp.tables.groups import fill_balanced, fill_largest_first, scaffold_groups, similarity_groups, stable_rng
 
 __all__ = ["SIZES", "SPLITS", "Split", "draw_validation", "make_split", "read_splits_file", "split_by_words"]
 
@@ -64,7 +64,7 @@ def make_split(
     room = [share * len(rows) for share in shares]
     match how:
         case "random":
-            parts = _cut(np.random.default_rng(seed).permutation(len(rows)), shares)
+            parts = _cut(stable_rng(seed).permutation(len(rows)), shares)
         case "time":
             order = np.arange(len(rows)) if times is None else np.argsort(times[rows], kind="stable")
             parts = _cut(order, shares)
@@ -129,9 +129,10 @@ def read_splits_file(
     twice = [row for row, count in Counter(every.tolist()).items() if count > 1]
     if twice:
         raise DataError(f"{path} has rows in it twice: {listed(map(str, twice), 5)}")
+    shares, has_validation = _checked_sizes(sizes), len(split.val) > 0
     if rows is not None:
         split = Split(*(np.intersect1d(part, rows) for part in split))
-    return _checked(_with_validation(split, _checked_sizes(sizes), seed), str(path))
+    return _checked(split if has_validation else _with_validation(split, shares, seed), str(path))
 
 
 def draw_validation(rows: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -146,7 +147,7 @@ def draw_validation(rows: NDArray[np.int64], share: float, seed: int) -> tuple[N
     if len(rows) < 2:
         raise DataError(f"{len(rows)} training rows are too few to draw validation rows from")
     rows = np.sort(rows)
-    drawn = np.random.default_rng(seed).permutation(len(rows))[: max(1, round(share * len(rows)))]
+    drawn = stable_rng(seed).permutation(len(rows))[: max(1, round(share * len(rows)))]
     mask = np.zeros(len(rows), dtype=bool)
     mask[drawn[: len(rows) - 1]] = True
     return rows[~mask], rows[mask]
