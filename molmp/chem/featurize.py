@@ -1,17 +1,24 @@
 """Many SMILES to packed graphs: in order, every row accounted for, over as many processes as wanted."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from tqdm import tqdm
 
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.reader import read_chunk
+from molmp.chem.pool import WorkerPool, count_jobs
+from molmp.chem.reader import Answer, join_answers, read_chunk
 from molmp.chem.smiles import STANDARDIZE
 from molmp.errors import ConfigError, InvalidSmilesError
 
 __all__ = ["Featurized", "GraphOptions", "featurize", "iter_featurize"]
+
+CHUNK, SMALLEST_CHUNK = 2_000, 1_000
+"""Rows read at a time: what NumPy does once for all of them weighs more in a smaller one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +63,12 @@ class Featurized(NamedTuple):
 
 
 def featurize(
-    smiles: Sequence[str], options: GraphOptions = GraphOptions(), *, n_jobs: int = 1, progress: bool = False
+    smiles: Iterable[str], options: GraphOptions = GraphOptions(), *, n_jobs: int | None = 1, progress: bool = False
 ) -> Featurized:
     """Read SMILES into packed graphs.
+
+    ``n_jobs``: processes to spread the work over, -1 for all processors; the result is the same to the byte.
+    ``progress``: show a bar where stderr is a terminal.
 
     Examples
     --------
@@ -66,12 +76,53 @@ def featurize(
     >>> graphs, rows, errors[1].reason
     (MolGraphs(2 molecules, 9 atoms, 8 bonds), array([0, 2]), 'ring 1 is not closed')
     """
-    return Featurized(*read_chunk(list(smiles), **options.to_dict()))
+    texts = list(smiles)
+    jobs = count_jobs(n_jobs)
+    size = min(CHUNK, max(SMALLEST_CHUNK, len(texts) // (4 * jobs)))  # four for each, so that all end together
+    answers = []
+    with tqdm(total=len(texts), unit="mol", desc="featurize", disable=None if progress else True) as bar:
+        for answer in _read(_cut(texts, size), options, jobs):
+            answers.append(answer)
+            bar.update(len(answer[1]) + len(answer[2]))
+    return Featurized(*join_answers(answers))
 
 
 def iter_featurize(
-    batches: Iterable[Sequence[str]], options: GraphOptions = GraphOptions(), *, n_jobs: int = 1
+    batches: Iterable[Sequence[str]], options: GraphOptions = GraphOptions(), *, n_jobs: int | None = 1
 ) -> Iterator[Featurized]:
-    """Featurize batch after batch, in order, rows counted within each batch."""
-    for batch in batches:
-        yield featurize(batch, options, n_jobs=n_jobs)
+    """Featurize batch after batch, in order, rows counted within each batch; few batches are held at a time.
+
+    >>> [len(part.graphs) for part in iter_featurize([["C", "CC"], [], ["CCC", "?"]])]
+    [2, 0, 1]
+    """
+    sizes: deque[int] = deque()  # how many chunks make up each batch under way
+
+    def chunks() -> Iterator[Sequence[str]]:
+        for batch in batches:
+            cut = list(_cut(list(batch), CHUNK))
+            sizes.append(len(cut))
+            yield from cut
+
+    answers: list[Answer] = []
+    for answer in _read(chunks(), options, count_jobs(n_jobs)):
+        answers.append(answer)
+        if len(answers) == sizes[0]:
+            yield Featurized(*join_answers(answers))
+            answers = []
+            sizes.popleft()
+
+
+def _cut(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Chunks of ``size`` rows; one, of none, where there are no rows."""
+    return (texts[start : start + size] for start in range(0, max(len(texts), 1), size))
+
+
+def _read(chunks: Iterable[Sequence[str]], options: GraphOptions, jobs: int) -> Iterator[Answer]:
+    chunks = iter(chunks)
+    first = list(islice(chunks, 2))
+    chunks = chain(first, chunks)
+    if jobs == 1 or len(first) < 2:  # to start processes takes longer than one chunk
+        yield from (read_chunk(chunk, **options.to_dict()) for chunk in chunks)
+        return
+    with WorkerPool(jobs) as pool:
+        yield from pool.read(chunks, options.to_dict())

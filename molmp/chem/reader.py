@@ -11,13 +11,14 @@ from molmp.chem.graphs import MolGraphs
 from molmp.chem.plain import plain_graphs
 from molmp.errors import InvalidSmilesError
 
-__all__ = ["read_chunk", "read_mol"]
+__all__ = ["Answer", "join_answers", "read_chunk", "read_mol"]
+
+Answer = tuple[MolGraphs, np.ndarray, dict[int, InvalidSmilesError]]
+"""Graphs, their rows, and the errors of the other rows: see :class:`molmp.chem.featurize.Featurized`."""
 
 
-def read_chunk(
-    texts: Sequence[str], *, explicit_hydrogens: bool = False, standardize: str = "none"
-) -> tuple[MolGraphs, np.ndarray, dict[int, InvalidSmilesError]]:
-    """Read a chunk, see :class:`molmp.chem.featurize.Featurized`.
+def read_chunk(texts: Sequence[str], *, explicit_hydrogens: bool = False, standardize: str = "none") -> Answer:
+    """Read a chunk.
 
     >>> read_chunk(["CCO", ""])
     (MolGraphs(1 molecules, 3 atoms, 2 bonds), array([0]), {1: InvalidSmilesError(...)})
@@ -50,6 +51,22 @@ def read_chunk(
 
         graphs = binary_graphs(buffers, kept, again) if fast else plain_graphs(list(kept.values()))
     return graphs, np.array(rows, np.int64), dict(sorted(errors.items()))
+
+
+def join_answers(answers: Sequence[Answer]) -> Answer:
+    """Answers for chunks that follow each other, as one."""
+    if len(answers) == 1:
+        return answers[0]
+    rows: list[np.ndarray] = [np.zeros(0, np.int64)]
+    errors: dict[int, InvalidSmilesError] = {}
+    start = 0
+    for _, kept, refused in answers:
+        rows.append(kept + start)
+        errors |= {
+            start + row: InvalidSmilesError(e.smiles, e.code, e.reason, start + row) for row, e in refused.items()
+        }
+        start += len(kept) + len(refused)
+    return MolGraphs.concat([graphs for graphs, _, _ in answers]), np.concatenate(rows), errors
 
 
 def read_mol(text: str, row: int, explicit_hydrogens: bool, standardize: str, plain: bool = False) -> Chem.Mol:

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rdkit import Chem
-from rdkit.Chem.MolStandardize import rdMolStandardize
-from rdkit.Chem.Scaffolds import MurckoScaffold
 from rdkit.rdBase import BlockLogs
 
 from molmp.chem.reasons import text_reason, unreadable_reason
@@ -145,6 +143,8 @@ def standardize(mol: Chem.Mol, how: str) -> Chem.Mol:
         raise ConfigError(f"standardize must be one of {', '.join(STANDARDIZE)}, not {how!r}")
     if how == "none":
         return mol
+    from rdkit.Chem.MolStandardize import rdMolStandardize  # slow to import, and seldom needed
+
     with quiet_rdkit():
         smiles = Chem.MolToSmiles(mol)
         try:
@@ -179,4 +179,6 @@ def scaffold_smiles(mol: Chem.Mol) -> str:
     >>> scaffold_smiles(parse_smiles("CCc1ccccc1O"))
     'c1ccccc1'
     """
+    from rdkit.Chem.Scaffolds import MurckoScaffold  # a third of the import time of all that this module needs
+
     return str(MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=False))
