@@ -1,0 +1,100 @@
+"""make bench-train DATA=folder: `molmp train` beside `chemprop train`, both with their defaults, whole processes.
+
+``folder`` holds lipo.csv with columns ``smiles``, ``logd74`` and ``split``. Chemprop's run takes minutes; its line in
+the results file serves again where it was made with the same versions on the same kind of machine (``--again``: not).
+"""
+
+import argparse
+import csv
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.frame import Series, lines, load, machine, save, show
+from benchmarks.peers import python_of, versions_of
+from benchmarks.process import Usage, run_process
+
+__all__ = ["main"]
+
+CHEMPROP, MOLMP = "Chemprop", "molmp"
+
+PARAMETERS = {"set": "lipo", "target": "logd74"}
+
+COLUMNS = ["--target-columns", "logd74"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--again", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = prepare(options.data / "lipo.csv", folder)
+        chemprop = (None if options.again else stored()) or chemprop_train(folder, rows)
+        made = lines("train", PARAMETERS, "process", [chemprop, molmp_train(folder, chemprop)], base=CHEMPROP)
+    save(made)
+    show(made)
+    for line in made:
+        print(line["subject"], line["facts"])
+
+
+def prepare(source: Path, folder: Path) -> list[dict[str, str]]:
+    """Write ``data.csv`` and ``val.csv`` with the names of parts that both know; return the validation rows."""
+    with open(source, encoding="utf-8", newline="") as file:
+        rows = [row | {"split": {"valid": "val"}.get(row["split"], row["split"])} for row in csv.DictReader(file)]
+    val = [row for row in rows if row["split"] == "val"]
+    for name, part in (("data.csv", rows), ("val.csv", val)):
+        with open(folder / name, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(part)
+    return val
+
+
+def chemprop_train(folder: Path, val: list[dict[str, str]]) -> Series:
+    """Train; then, not counted, predict the validation rows with the model that it kept."""
+    program = python_of("peers").with_name("chemprop")
+    command = [program, "train", "-i", "data.csv", "-s", "smiles", *COLUMNS, "--splits-column", "split"]
+    used = run_process([*command, "--pytorch-seed", "0", "-o", "chemprop"], folder)
+    run_process([program, "predict", "-i", "val.csv", "-s", "smiles", "--model-paths", "chemprop", "-o", "preds.csv"], folder)
+    with open(folder / "preds.csv", encoding="utf-8", newline="") as file:
+        errors = [float(p["logd74"]) - float(v["logd74"]) for p, v in zip(csv.DictReader(file), val, strict=True)]
+    rmse = math.sqrt(sum(e * e for e in errors) / len(errors))
+    return _series(CHEMPROP, used, {"val_rmse": round(rmse, 4)}, versions_of(python_of("peers")))
+
+
+def molmp_train(folder: Path, chemprop: Series) -> Series:
+    """Train; from the history tell what had been spent when Chemprop's validation error was reached."""
+    program = python_of("molmp").with_name("molmp")
+    command = [program, "train", "data.csv", *COLUMNS, "--split-column", "split", "--no-cache", "-o", "molmp"]
+    used = run_process(command, folder)
+    with open(folder / "molmp" / "history.csv", encoding="utf-8", newline="") as file:
+        history = [(float(row["val_score"]), float(row["seconds"])) for row in csv.DictReader(file)]
+    assert chemprop.facts is not None
+    reached = next((i for i, (rmse, _) in enumerate(history, 1) if rmse <= chemprop.facts["val_rmse"]), None)
+    facts: dict[str, Any] = {"val_rmse": round(min(rmse for rmse, _ in history), 4), "epochs": len(history)}
+    if reached is not None:
+        # Epochs are timed by the clock on the wall: those that came after are taken off in the process's own ratio.
+        after = sum(seconds for _, seconds in history[reached:])
+        spent = used.cpu_s * (1 - after / used.wall_s)
+        facts |= {"epochs_to_chemprop": reached, "cpu_s_to_chemprop": round(spent, 1)}
+    return _series(MOLMP, used, facts, versions_of(python_of("molmp")))
+
+
+def stored() -> Series | None:
+    """Chemprop's line in the results file, if it still holds."""
+    for line in load():
+        same = line["benchmark"] == "train" and line["parameters"] == PARAMETERS and line["subject"] == CHEMPROP
+        if same and line["machine"] == machine() and line["versions"] == versions_of(python_of("peers")):
+            return Series(CHEMPROP, [line["cpu_s"]], line["peak_mb"], line["versions"], line["facts"])
+    return None
+
+
+def _series(subject: str, used: Usage, facts: dict[str, Any], versions: dict[str, str]) -> Series:
+    return Series(subject, [used.cpu_s], used.peak_mb, versions, facts | {"wall_s": round(used.wall_s, 1)})
+
+
+if __name__ == "__main__":
+    main()
