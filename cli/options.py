@@ -10,7 +10,7 @@ import click
 
 from molmp.errors import ConfigError, FileFormatError, listed
 
-__all__ = ["config_file", "device", "names", "render_config", "smiles_column", "workers"]
+__all__ = ["config_file", "device", "names", "pairs", "render_config", "smiles_column", "workers"]
 
 smiles_column = click.option(
     "--smiles-column", metavar="NAME", help="Column of SMILES.  [default: found by name or content]"
@@ -22,6 +22,14 @@ workers = click.option("--n-jobs", default=1, metavar="N", help="Processes that 
 def names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Callback for options that take several names: repeated, or separated by commas."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Callback for options of the form NAME=VALUE, repeated."""
+    split = [value.partition("=") for value in values]
+    if bad := [value for value, equals, _ in split if not equals]:
+        raise ConfigError(f"--{param.name} takes {param.metavar}, got {bad[0]!r}")
+    return {name.strip(): value.strip() for name, _, value in split}
 
 
 def config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
@@ -48,6 +56,9 @@ def render_config(settings: Mapping[str, Any]) -> str:
     split-sizes = [0.8, 0.1, 0.1]
     layer = "edge"
     """
+    plain = {k: [f"{a}={b}" for a, b in v.items()] if isinstance(v, dict) else v for k, v in settings.items()}
     # Strings, numbers, booleans and flat lists are written alike in JSON and TOML.
-    lines = [f"{k.replace('_', '-')} = {json.dumps(v)}" for k, v in settings.items() if v is not None and v != ()]
+    lines = [
+        f"{k.replace('_', '-')} = {json.dumps(v, default=str)}" for k, v in plain.items() if v not in (None, (), [])
+    ]
     return "".join(f"{line}\n" for line in lines)

@@ -22,7 +22,7 @@ class ModelConfig:
 
     >>> ModelConfig(readout="medium")
     Traceback (most recent call last):
-    molmp.errors.ConfigError: readout must be one of set2set, sum, mean, max, attention, got 'medium'
+    molmp.errors.ConfigError: readout must be one of set2set, sum, mean, max, attention, or several joined by +; ...
     """
 
     layer: str = "edge"
@@ -35,8 +35,11 @@ class ModelConfig:
     """How an atom puts its messages together."""
     edge_hidden: int = 128
     """Hidden width of the network that turns a bond into a matrix."""
-    readout: str = "set2set"
-    """How a molecule is read from its atoms."""
+    readout: str = "set2set+sum"
+    """How a molecule is read from its atoms; several readouts, joined by ``+``, stand side by side.
+
+    Set2set is a weighted mean and cannot count; the sum beside it grows with the molecule.
+    """
     readout_steps: int = 3
     """Questions that set2set asks."""
     head_hidden: int = 128
@@ -48,8 +51,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} must be one of {listed(allowed)}, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            parts = value.split("+") if name == "readout" and isinstance(value, str) else [value]
+            if unknown := [part for part in parts if part not in allowed]:
+                joined = ", or several joined by +" if name == "readout" else ""
+                raise ConfigError(f"{name} must be one of {listed(allowed)}{joined}; got {unknown[0]!r}")
+            if len(set(parts)) < len(parts):
+                raise ConfigError(f"{name} {value!r} names one thing twice")
         least = {"hidden": 1, "steps": 1, "edge_hidden": 1, "readout_steps": 1, "head_hidden": 1, "head_layers": 0}
         for name, smallest in least.items():
             value = getattr(self, name)

@@ -13,7 +13,7 @@ from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.heads import MLP
 from molmp.nn.layers.edge_conditioned import EdgeConditioned
 from molmp.nn.message_passing import MessagePassing
-from molmp.nn.readout import Attention, Max, Mean, Set2Set, Sum
+from molmp.nn.readout import Attention, Max, Mean, Readouts, Set2Set, Sum
 from molmp.nn.segment import take
 
 __all__ = ["ModelConfig", "MoleculeModel"]
@@ -36,8 +36,9 @@ class MoleculeModel(nn.Module):
         self.embedding = AtomEmbedding(config.hidden)
         self.passing = Passing(_layer(config))
         self.readout = _readout(config)
+        self.fingerprint_width = self.readout.width
         self.head = MLP(
-            self.readout.width, config.head_hidden, num_outputs, layers=config.head_layers, dropout=config.dropout
+            self.fingerprint_width, config.head_hidden, num_outputs, layers=config.head_layers, dropout=config.dropout
         )
 
     def forward(self, batch: GraphBatch) -> Tensor:
@@ -83,15 +84,18 @@ def _layer(config: ModelConfig) -> MessagePassing:
     return EdgeConditioned(config.hidden, config.edge_hidden, config.aggregation)
 
 
-def _readout(config: ModelConfig) -> Sum | Attention | Set2Set:
-    match config.readout:
-        case "set2set":
-            return Set2Set(config.hidden, config.readout_steps)
-        case "sum":
-            return Sum(config.hidden)
-        case "mean":
-            return Mean(config.hidden)
-        case "max":
-            return Max(config.hidden)
-        case _:
-            return Attention(config.hidden)
+def _readout(config: ModelConfig) -> Readouts:
+    def make(name: str) -> Sum | Attention | Set2Set:
+        match name:
+            case "set2set":
+                return Set2Set(config.hidden, config.readout_steps)
+            case "sum":
+                return Sum(config.hidden)
+            case "mean":
+                return Mean(config.hidden)
+            case "max":
+                return Max(config.hidden)
+            case _:
+                return Attention(config.hidden)
+
+    return Readouts([make(name) for name in config.readout.split("+")])

@@ -6,16 +6,18 @@ Shapes: R rows of the last level, K atoms of all molecules, B molecules, D hidde
 written out.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from molmp.nn.segment import Bags, bag_dot, bag_max, bag_mean, bag_softmax, bag_sum
 
-__all__ = ["Attention", "Max", "Mean", "Set2Set", "Sum"]
+__all__ = ["Attention", "Max", "Mean", "Readouts", "Set2Set", "Sum"]
 
 
 class Sum(nn.Module):
-    """``r_i = sum over atoms v of h_v``."""
+    """``r_i = sum over atoms v of h_v / 10``: of order 1 for a drug, and it grows with the molecule."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -23,7 +25,7 @@ class Sum(nn.Module):
 
     def forward(self, h_RD: Tensor, molecules: Bags) -> Tensor:
         """Read out, shape ``(B, D)``."""
-        return bag_sum(h_RD, molecules)
+        return bag_sum(h_RD, molecules) * 0.1
 
 
 class Mean(Sum):
@@ -91,6 +93,18 @@ class Set2Set(nn.Module):
             q, cell = _lstm(torch.addmm(bias, torch.cat([q, r], 1), weight), cell)
             r = _attend(h_RD, q, molecules)
         return torch.cat([q, r], 1)
+
+
+class Readouts(nn.ModuleList):
+    """Several readouts side by side."""
+
+    def __init__(self, readouts: Sequence[Sum | Attention | Set2Set]) -> None:
+        super().__init__(readouts)
+        self.width = sum(readout.width for readout in readouts)
+
+    def forward(self, h_RD: Tensor, molecules: Bags) -> Tensor:
+        """Read out, shape ``(B, D)``."""
+        return torch.cat([readout(h_RD, molecules) for readout in self], 1)
 
 
 def _lstm(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:

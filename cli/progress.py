@@ -1,0 +1,36 @@
+"""What a user sees while a model is trained: one bar for all epochs, and a line for each finished network."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+__all__ = ["follow"]
+
+
+def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str) -> Any:
+    """Show the records of :func:`molmp.training.run.train` on stderr; return the last one, the trained model."""
+    from tqdm import tqdm
+
+    from molmp.training.loop import Epoch, Step
+    from molmp.training.run import MemberDone
+
+    record = None
+    bar = tqdm(total=num_molecules * epochs, unit="mol", unit_scale=True, disable=None, file=sys.stderr)
+    with bar:
+        for record in records:
+            if isinstance(record, Step):
+                bar.update(record.num_molecules)
+            elif isinstance(record, Epoch):
+                bar.set_description(f"epoch {record.epoch}/{epochs}")
+                bar.set_postfix(loss=f"{record.train_loss:.4f}", **{f"val_{metric}": f"{record.val_score:.4f}"})
+            elif isinstance(record, MemberDone):
+                bar.clear()
+                click.echo(
+                    f"network {record.member + 1}: best epoch {record.best_epoch} of {record.num_epochs}, "
+                    f"validation {metric} {record.val_score:.4f}, {record.molecules_per_second:,.0f} molecules/s",
+                    err=True,
+                )
+                bar.reset()
+    return record

@@ -1,0 +1,159 @@
+"""`molmp train`: read a table, fit a model, write a run folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from molmp.chem.featurize import GraphOptions
+from molmp.chem.smiles import STANDARDIZE
+from molmp.nn.config import CHOICES, ModelConfig
+from molmp.tables.labels import TASKS
+from molmp.tables.splits import SIZES, SPLITS
+from molmp.training.config import TrainConfig
+
+from . import options
+from .progress import follow
+
+if TYPE_CHECKING:
+    from molmp.errors import InvalidSmilesError
+    from molmp.training.problem import Problem
+
+MOST_ERRORS = 5
+"""Unreadable rows that are shown one by one."""
+
+
+def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
+    return click.option(f"--{name.replace('_', '-')}", default=getattr(config, name), help=help, **extra)
+
+
+@click.command()
+@click.argument("table", metavar="CSV", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, metavar="RUN", type=click.Path(path_type=Path), help="Folder to write.")
+@options.smiles_column
+@click.option(
+    "--target-columns",
+    multiple=True,
+    metavar="NAMES",
+    callback=options.names,
+    help="What to predict, separated by commas.  [default: the other numeric columns]",
+)
+@click.option(
+    "--unit",
+    "units",
+    multiple=True,
+    metavar="TARGET=UNIT",
+    callback=options.pairs,
+    help="Unit of a target, kept with the model.",
+)
+@click.option("--task", type=click.Choice(TASKS), help="Kind of targets.  [default: told from the labels]")
+@click.option("--weight-column", metavar="NAME", help="Column with the weight of each row in the loss.")
+@click.option("--split", type=click.Choice(SPLITS), default="random", help="How test molecules are chosen.")
+@click.option("--time-column", metavar="NAME", help="Orders the rows of --split time.  [default: order of the file]")
+@click.option("--split-column", metavar="NAME", help="Column that says train, val or test.")
+@click.option("--splits-file", type=click.Path(path_type=Path), help="JSON with the rows of each part.")
+@click.option("--split-sizes", nargs=3, type=float, default=SIZES, metavar="TRAIN VAL TEST", help="Share of each part.")
+@click.option("--explicit-hydrogens", is_flag=True, help="Hydrogens become atoms of the graph.")
+@click.option(
+    "--standardize",
+    type=click.Choice(STANDARDIZE),
+    default=GraphOptions.standardize,
+    help="What is done to molecules before anything else, here and when predicting.",
+)
+@click.option(
+    "--layer", type=click.Choice(CHOICES["layer"]), default=ModelConfig.layer, help="Message passing operator."
+)
+@_number("hidden", ModelConfig, "Width of an atom's state.")
+@_number("steps", ModelConfig, "Message passing steps.")
+@click.option(
+    "--readout",
+    default=ModelConfig.readout,
+    metavar="|".join(CHOICES["readout"]),
+    help="From atoms to a molecule; several are joined by +.",
+)
+@_number("dropout", ModelConfig, "Share of the head's units that are dropped in training.")
+@_number("epochs", TrainConfig, "Passes over the training molecules, at most.")
+@_number("batch_size", TrainConfig, "Molecules of one step.")
+@_number("lr", TrainConfig, "Highest learning rate.")
+@_number("patience", TrainConfig, "Epochs without a better validation score before training stops; 0: never.")
+@_number("ensemble", TrainConfig, "Networks to train; their mean is the prediction.")
+@_number("seed", TrainConfig, "Decides split, initial weights and batches.")
+@options.device
+@options.workers
+@click.option(
+    "--cache",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Where graphs are kept for the next run.  [default: the user's cache folder]",
+)
+@click.option("--no-cache", is_flag=True, help="Neither read nor keep graphs.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    callback=options.config_file,
+    expose_value=False,
+    help="TOML file of these options, as a run's config.toml.",
+)
+@click.option("--force", is_flag=True, help="Replace RUN where it exists.")
+def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
+    """Train a model on a CSV of molecules and write it into RUN.
+
+    The table may be CSV, TSV, SMI, SDF or Parquet, compressed or not. RUN gets the model, metrics.json, history.csv,
+    predictions.csv (the test molecules), config.toml, and plots.
+    """
+    network = ModelConfig(**_fields_of(ModelConfig, settings))
+    config = TrainConfig(**_fields_of(TrainConfig, settings))
+
+    from molmp.run_folder import new_folder, write_run
+    from molmp.training.metrics import MAIN_METRIC
+    from molmp.training.run import train
+
+    with new_folder(output, replace=force) as folder:
+        problem, smiles = _read(table, settings)
+        metric = MAIN_METRIC[problem.targets.task]
+        records = train(problem, network, config, device=settings["device"])
+        trained = follow(records, len(problem.split.train), config.epochs, metric)
+        for note in write_run(folder, trained, smiles, problem.labels):
+            click.echo(f"molmp: {note}", err=True)
+        (folder / "config.toml").write_text(options.render_config(settings))
+    _print_summary(output, trained.bundle.metrics["test"])
+
+
+def _fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in kind.__dataclass_fields__ if name in settings}
+
+
+def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
+    from molmp.chem.featurize import featurize
+
+    from molmp.tables.dataset import load_dataset
+    from molmp.training.problem import dataset_problem, file_facts, readable_rows, split_rows
+
+    names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units")
+    columns = settings["target_columns"] or None
+    dataset = load_dataset(table, target_columns=columns, **{name: settings[name] for name in names})
+    for note in dataset.notes:
+        click.echo(f"molmp: {note}", err=True)
+    graphs = GraphOptions(**_fields_of(GraphOptions, settings))
+    featurized = featurize(dataset.smiles, graphs, n_jobs=settings["n_jobs"], progress=True)
+    _tell_errors(featurized.errors)
+    split = split_rows(
+        dataset, readable_rows(dataset, featurized), settings["split"], file=settings["splits_file"],
+        sizes=settings["split_sizes"], seed=settings["seed"],
+    )  # fmt: skip
+    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in split._asdict().items())
+    click.echo(f"molmp: molecules: {sizes}", err=True)
+    return dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset)), dataset.smiles
+
+
+def _tell_errors(errors: "dict[int, InvalidSmilesError]") -> None:
+    for error in list(errors.values())[:MOST_ERRORS]:
+        click.echo(f"molmp: {error}", err=True)
+    if len(errors) > MOST_ERRORS:
+        click.echo(f"molmp: and {len(errors) - MOST_ERRORS} more rows that cannot be read", err=True)
+
+
+def _print_summary(run: Path, metrics: dict[str, float | None]) -> None:
+    click.echo("test " + "  ".join(f"{k} {v:.4f}" if v is not None else f"{k} undefined" for k, v in metrics.items()))
+    click.echo(f"model and results in {run}")

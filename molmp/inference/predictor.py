@@ -1,0 +1,156 @@
+"""A trained model that answers for molecules: lists in memory, or an endless stream of batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+import torch
+
+from molmp.chem.featurize import Featurized, featurize, iter_featurize
+from molmp.errors import InvalidSmilesError
+from molmp.inference.model_file import load_bundle, save_bundle
+from molmp.nn.batch import DeviceGraphs, GraphBatch
+from molmp.nn.device import pick_device
+from molmp.training.bundle import Bundle
+from molmp.training.run import mean_prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Answer", "Predictor", "load"]
+
+BATCH = 2048
+"""Molecules predicted together: environments shared by many molecules are computed once."""
+
+
+class Answer(NamedTuple):
+    """Predictions for a batch of input rows, each row once and in its place."""
+
+    values: list[np.ndarray]
+    """For each target what ``Targets.decode`` gives, with NaN in rows that cannot be predicted."""
+    errors: dict[int, InvalidSmilesError]
+    """By row of the batch: why it has no prediction."""
+
+
+class Predictor:
+    """Predict with every network of a model at once: parsed, packed and planned once for all of them.
+
+    Parameters
+    ----------
+    bundle
+        What was trained or loaded.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+        self.bundle = bundle
+        self.device = pick_device(device)
+        self.models = bundle.models(self.device)
+
+    def predict(self, smiles: Sequence[str] | str, *, n_jobs: int = 1) -> "pd.DataFrame":
+        """Predict molecules in memory.
+
+        Parameters
+        ----------
+        smiles
+            SMILES: list, array or series; a single string is one molecule. The index of a series is kept.
+        n_jobs
+            Processes that read SMILES.
+
+        Returns
+        -------
+        One row for each SMILES in the same order: the columns of :attr:`Targets.column_names`, and ``error``, which is
+        empty or says why the row has no prediction.
+        """
+        import pandas as pd
+
+        rows = [smiles] if isinstance(smiles, str) else list(smiles)
+        index = smiles.index if isinstance(smiles, pd.Series) else None
+        answer = self.answer(featurize(rows, self.bundle.options, n_jobs=n_jobs))
+        targets = self.bundle.targets
+        table = pd.DataFrame(dict(zip(targets.column_names, targets.columns(answer.values), strict=True)), index=index)
+        table["error"] = [answer.errors[i].reason if i in answer.errors else "" for i in range(len(rows))]
+        return table
+
+    def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1) -> Iterator[Answer]:
+        """Predict batch after batch, in order, in memory that does not grow; one answer for each batch."""
+        for featurized in iter_featurize(batches, self.bundle.options, n_jobs=n_jobs):
+            yield self.answer(featurized)
+
+    @torch.inference_mode()
+    def answer(self, featurized: Featurized) -> Answer:
+        """Predict what was featurized."""
+        total = len(featurized.rows) + len(featurized.errors)
+        values = [np.full((total, w) if w > 1 else total, np.nan) for w in self.bundle.targets.widths]
+        for rows, batch in self._batches(featurized):
+            decoded = [self.bundle.targets.decode(model(batch).float().cpu().numpy()) for model in self.models]
+            for full, part in zip(values, mean_prediction(decoded), strict=True):
+                full[rows] = part
+        return Answer(values, featurized.errors)
+
+    def embed(self, smiles: Sequence[str], *, n_jobs: int = 1) -> np.ndarray:
+        """Learned fingerprints: what the readout gives, members side by side; NaN rows where unreadable.
+
+        Returns an array of shape ``(len(smiles), embedding_width)``, float32.
+        """
+        return self.embed_featurized(featurize(list(smiles), self.bundle.options, n_jobs=n_jobs))
+
+    @torch.inference_mode()
+    def embed_featurized(self, featurized: Featurized) -> np.ndarray:
+        """As :meth:`embed`, of what was featurized."""
+        full = np.full((len(featurized.rows) + len(featurized.errors), self.embedding_width), np.nan, np.float32)
+        for rows, batch in self._batches(featurized):
+            full[rows] = torch.cat([model.fingerprint(batch) for model in self.models], dim=1).float().cpu().numpy()
+        return full
+
+    @property
+    def embedding_width(self) -> int:
+        """Length of a learned fingerprint."""
+        return len(self.models) * self.models[0].fingerprint_width
+
+    def _batches(self, featurized: Featurized) -> Iterator[tuple[np.ndarray, GraphBatch]]:
+        """Input rows and the batch of their graphs, planned once for all networks."""
+        for start in range(0, len(featurized.graphs), BATCH):
+            part = featurized.graphs.select(slice(start, start + BATCH))
+            graphs = DeviceGraphs(part, self.device, steps=self.bundle.network.steps)
+            yield featurized.rows[start : start + BATCH], graphs.batch()
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model file; see :mod:`molmp.inference.model_file`."""
+        save_bundle(self.bundle, folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> Self:
+        """Read a model file."""
+        return cls(load_bundle(folder), device)
+
+    def __reduce__(self) -> tuple[type, tuple[Bundle]]:
+        return type(self), (self.bundle,)  # the device may not exist where it is unpickled
+
+    def __repr__(self) -> str:
+        targets = self.bundle.targets
+        return f"Predictor({targets.task} of {', '.join(targets.names)}; {len(self.models)} network(s))"
+
+
+def load(path: str | Path, device: str = "auto") -> Predictor:
+    """Load a trained model from a run's folder.
+
+    Raises
+    ------
+    FileFormatError
+        No model, one of a newer format, or a damaged one.
+    """
+    return Predictor.load(path, device)
+
+
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """What a model is, for ``molmp info``: everything in the file but the weights and the lists of feature codes."""
+    document = bundle.to_dict()
+    features = document["features"]
+    document["features"] = {
+        "atom_codes": len(features["atom"]), "bond_codes": len(features["bond"]), "options": features["options"],
+    }  # fmt: skip
+    document["parameters"] = sum(t.numel() for t in bundle.members[0].values())
+    return document

@@ -1,0 +1,116 @@
+"""The folder that training leaves behind: it appears whole or not at all."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from molmp.errors import ConfigError, MissingExtraError
+from molmp.inference.model_file import save_bundle
+from molmp.plots import plot_curves, plot_parity, plot_roc
+from molmp.training.metrics import MAIN_METRIC
+from molmp.training.run import Trained
+
+__all__ = ["new_folder", "write_run"]
+
+
+@contextmanager
+def new_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary folder that becomes ``path`` when the block ends well, and vanishes when it does not.
+
+    Raises
+    ------
+    ConfigError
+        ``path`` exists already, and ``replace`` is not set.
+    """
+    path = Path(path)
+    if path.exists() and not replace:
+        raise ConfigError(f"{path} exists already; --force replaces it")
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is a file, not a folder that could be replaced")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_run(folder: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray) -> list[str]:
+    """Write a run's files into ``folder``; returns notes on what could not be written.
+
+    ``model.json`` and ``model.safetensors`` (the model), ``metrics.json``, ``history.csv``, ``predictions.csv`` (the
+    test molecules), and as pictures ``curves.png`` and ``parity.png`` or ``roc.png``. ``smiles`` and ``labels`` of
+    shape ``(n, t)`` are those of all input rows.
+    """
+    bundle = trained.bundle
+    save_bundle(bundle, folder)
+    (folder / "metrics.json").write_text(json.dumps(bundle.metrics, indent=1) + "\n")
+    _write_history(folder / "history.csv", trained.history)
+    rows = trained.parts["test"]
+    _write_predictions(folder / "predictions.csv", trained, [smiles[row] for row in rows], labels[rows])
+    try:
+        _draw(folder, trained, labels[rows])
+    except MissingExtraError as error:
+        return [f"no plots: {error}"]
+    return []
+
+
+def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(history[0]))
+        writer.writeheader()
+        writer.writerows({k: _cell(v) if isinstance(v, float) else v for k, v in record.items()} for record in history)
+
+
+def _write_predictions(path: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray) -> None:
+    targets = trained.bundle.targets
+    truth = [
+        _class_names(y, t.classes) if targets.task == "multiclass" else y
+        for y, t in zip(labels.T, targets.items, strict=True)
+    ]
+    columns = [*truth, *targets.columns(trained.predictions["test"])]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "smiles", *targets.names, *targets.column_names])
+        for i, row in enumerate(trained.parts["test"]):
+            writer.writerow([int(row) + 1, smiles[i], *(_cell(column[i]) for column in columns)])
+
+
+def _draw(folder: Path, trained: Trained, labels: np.ndarray) -> None:
+    bundle = trained.bundle
+    plot_curves(trained.history, MAIN_METRIC[bundle.targets.task], folder / "curves.png")
+    names, predictions = bundle.targets.names, trained.predictions["test"]
+    if not len(labels):
+        return
+    if bundle.targets.task == "regression":
+        scores = {name: bundle.metrics["per_target"][name]["test"] for name in names}
+        plot_parity(names, labels, predictions, scores, folder / "parity.png")
+    elif bundle.targets.task == "binary":
+        plot_roc(names, labels, predictions, folder / "roc.png")
+    else:
+        one_against_rest = [(f"{t.name} {c}", labels[:, i] == k, predictions[i][:, k])
+                            for i, t in enumerate(bundle.targets.items) for k, c in enumerate(t.classes)]  # fmt: skip
+        labelled, truths, probabilities = zip(*one_against_rest, strict=True)
+        plot_roc(labelled, np.stack(truths, axis=1).astype(float), probabilities, folder / "roc.png")
+
+
+def _class_names(indices: np.ndarray, classes: Sequence[str]) -> list[str]:
+    return ["" if np.isnan(index) else classes[int(index)] for index in indices]
+
+
+def _cell(value: Any) -> Any:
+    """Text of a number for a table: seven significant digits, nothing where it is missing."""
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{value:.7g}"

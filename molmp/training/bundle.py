@@ -1,0 +1,110 @@
+"""A trained model as plain data: what the model file holds and the predictor runs."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import numpy as np
+import rdkit
+import torch
+
+from molmp import __version__
+from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names
+from molmp.chem.featurize import GraphOptions
+from molmp.errors import FileFormatError
+from molmp.nn.model import ModelConfig, MoleculeModel
+from molmp.training.config import TrainConfig
+from molmp.training.targets import Targets
+
+__all__ = ["FORMAT", "Bundle", "feature_columns", "versions"]
+
+FORMAT = 1
+"""Number of the model file's format; newer ones are refused."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bundle:
+    """Everything that prediction needs, and where it came from."""
+
+    targets: Targets
+    options: GraphOptions
+    network: ModelConfig
+    training: TrainConfig
+    members: tuple[Mapping[str, torch.Tensor], ...]
+    """Weights of each network of the ensemble, on the CPU."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The training file: name, sha256, rows, sizes of the split."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """As in ``metrics.json``."""
+    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def models(self, device: torch.device | str = "cpu") -> list[MoleculeModel]:
+        """Build the networks on ``device``, in evaluation mode."""
+        models = []
+        for weights in self.members:
+            model = MoleculeModel(self.network, self.targets.num_outputs)
+            model.load_state_dict(dict(weights))
+            models.append(model.to(device).eval())
+        return models
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the weights, as plain data for ``model.json``."""
+        return {
+            "format": FORMAT,
+            **self.targets.to_dict(),
+            "features": feature_columns() | {"options": self.options.to_dict()},
+            "network": self.network.to_dict(),
+            "training": self.training.to_dict(),
+            "num_members": len(self.members),
+            "data": dict(self.data),
+            "metrics": dict(self.metrics),
+            "versions": dict(self.versions),
+            "created": self.created,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], members: tuple[Mapping[str, torch.Tensor], ...]) -> Self:
+        """Inverse of :meth:`to_dict`.
+
+        Raises
+        ------
+        FileFormatError
+            Where this molmp describes atoms or bonds in another way than the one that trained the model.
+        """
+        features = dict(data["features"])
+        options = GraphOptions.from_dict(features.pop("options"))
+        if features != feature_columns():
+            trained = data["versions"].get("molmp", "unknown")
+            raise FileFormatError(
+                f"the model was trained on other atom or bond features (by molmp {trained}; this is {__version__})"
+            )
+        return cls(
+            targets=Targets.from_dict({"task": data["task"], "targets": data["targets"]}),
+            options=options,
+            network=ModelConfig.from_dict(data["network"]),
+            training=TrainConfig.from_dict(data["training"]),
+            members=members,
+            data=data["data"],
+            metrics=data["metrics"],
+            versions=data["versions"],
+            created=data["created"],
+        )
+
+
+def feature_columns() -> dict[str, Any]:
+    """Names of all codes of this version's atom and bond features."""
+    return {"atom": column_names(ATOM_FIELDS), "bond": column_names(BOND_FIELDS)}
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    return {
+        "molmp": __version__,
+        "python": platform.python_version(),
+        "rdkit": rdkit.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,81 @@
+"""What is to be learned: molecules, labels, and which rows serve for what."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from molmp.chem.featurize import Featurized, GraphOptions
+from molmp.errors import DataError, listed
+from molmp.tables.dataset import Dataset
+from molmp.tables.splits import SIZES, Split, make_split, read_splits_file, split_by_words
+from molmp.training.targets import Target, Targets
+
+__all__ = ["Problem", "dataset_problem", "file_facts", "readable_rows", "split_rows"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """A table of molecules, ready for training."""
+
+    featurized: Featurized
+    options: GraphOptions
+    targets: Targets
+    labels: np.ndarray
+    """For each input row, unreadable ones included; real units or class indices, NaN where missing; ``(n, t)``."""
+    weights: np.ndarray | None
+    """Of each input row, shape ``(n,)``; all 1 where ``None``."""
+    split: Split
+    """Input rows; unreadable ones are passed over."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Where the rows came from; goes into the model file."""
+
+
+def dataset_problem(dataset: Dataset, featurized: Featurized, options: GraphOptions, split: Split,
+                    data: Mapping[str, Any]) -> Problem:  # fmt: skip
+    """Join a table, its graphs and a split."""
+    items = tuple(
+        Target(name=name, unit=dataset.units.get(name), classes=dataset.class_names.get(name, ()))
+        for name in dataset.target_names
+    )
+    return Problem(
+        featurized=featurized, options=options, targets=Targets(dataset.task, items), labels=dataset.targets,
+        weights=dataset.weights, split=split, data=data,
+    )  # fmt: skip
+
+
+def readable_rows(dataset: Dataset, featurized: Featurized) -> np.ndarray:
+    """Input rows that are well formed and hold a molecule, ascending.
+
+    Raises
+    ------
+    DataError
+        There is none; the message counts the reasons.
+    """
+    rows = np.setdiff1d(featurized.rows, list(dataset.problems))
+    if not len(rows):
+        reasons = [f"row {row + 1}: {error.reason}" for row, error in featurized.errors.items()]
+        raise DataError(f"{dataset.where}: none of its {len(dataset)} rows can be read ({listed(reasons, 3)})")
+    return rows
+
+
+def split_rows(dataset: Dataset, rows: np.ndarray, how: str = "random", *, file: str | Path | None = None,
+               sizes: Sequence[float] = SIZES, seed: int = 0) -> Split:  # fmt: skip
+    """Split ``rows`` of a table by a file, else by its split column, else ``how``; see :mod:`molmp.tables.splits`."""
+    if file is not None:
+        return read_splits_file(file, len(dataset), sizes=sizes, seed=seed, rows=rows)
+    if dataset.split is not None:
+        return split_by_words(
+            dataset.split, sizes=sizes, seed=seed, rows=rows, where=f"the split column of {dataset.where}"
+        )
+    return make_split(how, dataset.smiles, sizes=sizes, seed=seed, rows=rows, times=dataset.times)
+
+
+def file_facts(path: str | Path, dataset: Dataset) -> dict[str, Any]:
+    """Name, content hash and size of a training file, for the model file."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file": Path(path).name, "sha256": digest, "rows": len(dataset)}
