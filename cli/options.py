@@ -10,12 +10,14 @@ import click
 
 from molmp.errors import ConfigError, FileFormatError, listed
 
-__all__ = ["config_file", "device", "names", "pairs", "render_config", "smiles_column", "workers"]
+__all__ = ["config_file", "device", "names", "on_error", "pairs", "render_config", "smiles_column", "tell", "workers"]
 
 smiles_column = click.option(
     "--smiles-column", metavar="NAME", help="Column of SMILES.  [default: found by name or content]"
 )
 device = click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the network runs.")
+on_error = click.option("--on-error", type=click.Choice(["keep", "drop", "fail"]), default="keep",
+                        help="A row that cannot be read: keep it with the reason, leave it out, or stop.")  # fmt: skip
 workers = click.option("--n-jobs", default=1, metavar="N", help="Processes that read SMILES; -1: one for each core.")
 
 
@@ -62,3 +64,8 @@ def render_config(settings: Mapping[str, Any]) -> str:
         f"{k.replace('_', '-')} = {json.dumps(v, default=str)}" for k, v in plain.items() if v not in (None, (), [])
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def tell(sentence: str) -> None:
+    """Say something that is not data: on stderr."""
+    click.echo(f"molmp: {sentence}", err=True)

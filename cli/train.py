@@ -115,7 +115,7 @@ def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
         records = train(problem, network, config, device=settings["device"])
         trained = follow(records, len(problem.split.train), config.epochs, metric)
         for note in write_run(folder, trained, smiles, problem.labels):
-            click.echo(f"molmp: {note}", err=True)
+            options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
     _print_summary(output, trained.bundle.metrics["test"])
 
@@ -126,7 +126,6 @@ def _fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
     from molmp.chem.featurize import featurize
-
     from molmp.tables.dataset import load_dataset
     from molmp.training.problem import dataset_problem, file_facts, readable_rows, split_rows
 
@@ -134,7 +133,7 @@ def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
     columns = settings["target_columns"] or None
     dataset = load_dataset(table, target_columns=columns, **{name: settings[name] for name in names})
     for note in dataset.notes:
-        click.echo(f"molmp: {note}", err=True)
+        options.tell(note)
     graphs = GraphOptions(**_fields_of(GraphOptions, settings))
     featurized = featurize(dataset.smiles, graphs, n_jobs=settings["n_jobs"], progress=True)
     _tell_errors(featurized.errors)
@@ -143,15 +142,15 @@ def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
         sizes=settings["split_sizes"], seed=settings["seed"],
     )  # fmt: skip
     sizes = ", ".join(f"{name} {len(rows)}" for name, rows in split._asdict().items())
-    click.echo(f"molmp: molecules: {sizes}", err=True)
+    options.tell(f"molecules: {sizes}")
     return dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset)), dataset.smiles
 
 
 def _tell_errors(errors: "dict[int, InvalidSmilesError]") -> None:
     for error in list(errors.values())[:MOST_ERRORS]:
-        click.echo(f"molmp: {error}", err=True)
+        options.tell(str(error))
     if len(errors) > MOST_ERRORS:
-        click.echo(f"molmp: and {len(errors) - MOST_ERRORS} more rows that cannot be read", err=True)
+        options.tell(f"and {len(errors) - MOST_ERRORS} more rows that cannot be read")
 
 
 def _print_summary(run: Path, metrics: dict[str, float | None]) -> None:

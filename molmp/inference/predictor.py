@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -143,14 +143,3 @@ def load(path: str | Path, device: str = "auto") -> Predictor:
         No model, one of a newer format, or a damaged one.
     """
     return Predictor.load(path, device)
-
-
-def describe(bundle: Bundle) -> dict[str, Any]:
-    """What a model is, for ``molmp info``: everything in the file but the weights and the lists of feature codes."""
-    document = bundle.to_dict()
-    features = document["features"]
-    document["features"] = {
-        "atom_codes": len(features["atom"]), "bond_codes": len(features["bond"]), "options": features["options"],
-    }  # fmt: skip
-    document["parameters"] = sum(t.numel() for t in bundle.members[0].values())
-    return document

@@ -5,6 +5,7 @@ Shapes: U rows of codes, C fields, W codes of all fields together, H hidden widt
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,9 @@ class CodeEmbedding(nn.Module):
 
     def __init__(self, fields: Sequence[Field], hidden: int) -> None:
         super().__init__()
-        widths = torch.tensor([field.width for field in fields])
-        self.register_buffer("offsets", widths.cumsum(0) - widths, persistent=False)
-        self.weight = nn.Parameter(torch.empty(int(widths.sum()), hidden))
+        ends = list(accumulate(field.width for field in fields))
+        self.register_buffer("offsets", torch.tensor([0, *ends[:-1]]), persistent=False)
+        self.weight = nn.Parameter(torch.empty(ends[-1], hidden))
         self.bias = nn.Parameter(torch.empty(hidden))
         self.reset_parameters()
 

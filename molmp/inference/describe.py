@@ -1,0 +1,43 @@
+"""What a trained model is, for a program and for a reader."""
+
+from typing import Any
+
+from molmp.training.bundle import Bundle
+
+__all__ = ["describe", "describe_in_words"]
+
+
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """All that ``model.json`` holds, with the number of feature codes in place of their names."""
+    document = bundle.to_dict()
+    features = document["features"]
+    document["features"] = {
+        "atom_codes": len(features["atom"]), "bond_codes": len(features["bond"]), "options": features["options"],
+    }  # fmt: skip
+    document["parameters"] = sum(t.numel() for t in bundle.members[0].values())
+    return document
+
+
+def describe_in_words(bundle: Bundle) -> str:
+    """A dozen lines of text."""
+    network, data, options = bundle.network, bundle.data, bundle.options
+    lines = [("task", bundle.targets.task)]
+    for target in bundle.targets.items:
+        unit = f" in {target.unit}" if target.unit else ""
+        classes = f": {', '.join(target.classes)}" if target.classes else ""
+        lines.append(("target", f"{target.name}{unit}{classes}"))
+    lines.append(("network", f"{network.layer} x {network.steps} steps, width {network.hidden}, {network.readout}"))
+    size = sum(t.numel() for t in bundle.members[0].values())
+    lines.append(("size", f"{len(bundle.members)} x {size:,} parameters"))
+    lines.append(("molecules", f"standardize {options.standardize}, explicit hydrogens {options.explicit_hydrogens}"))
+    if "file" in data:
+        lines.append(("data", f"{data['file']}, {data['rows']:,} rows, sha256 {data['sha256'][:12]}"))
+    if "split_rows" in data:
+        lines.append(("split", ", ".join(f"{name} {rows:,}" for name, rows in data["split_rows"].items())))
+    for part in ("val", "test"):
+        scores = bundle.metrics.get(part, {})
+        known = [f"{name} {value:.4f}" for name, value in scores.items() if value is not None]
+        lines.append((part, "  ".join(known) or "no molecules"))
+    lines.append(("versions", ", ".join(f"{name} {version}" for name, version in bundle.versions.items())))
+    lines.append(("trained", f"{bundle.created}, seed {bundle.training.seed}"))
+    return "\n".join(f"{name:<10} {text}" for name, text in lines)
