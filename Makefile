@@ -22,5 +22,14 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+BENCHES := bench-featurize bench-step bench-train bench-predict bench-gpu
+.PHONY: $(BENCHES) bench-report
+$(BENCHES): .venv/.dev
+	@test -n "$(DATA)" || { echo "make $@ DATA=folder: the folder with the data sets; see benchmarks/README.md"; exit 2; }
+	TORCH_INDEX="$(TORCH_INDEX)" $(BIN)/python -m benchmarks.$(@:bench-%=%) --data $(DATA)
+
+bench-report: .venv/.dev
+	$(BIN)/python -m benchmarks.report
+
 clean:
-	rm -rf .venv demo-run
+	rm -rf .venv demo-run benchmarks/.envs benchmarks/.graphs.pt

@@ -33,7 +33,12 @@ SUBJECTS = {
 }
 """By environment: each subject's module and task."""
 
-SETTINGS = {"rdkit": {}, "molmp": {"batch_size": BATCH, "steps": STEPS}, "chemprop": {"batch_size": BATCH}, "pyg": {"batch_size": BATCH}}
+SETTINGS = {
+    "rdkit": {},
+    "molmp": {"batch_size": BATCH, "steps": STEPS},
+    "chemprop": {"batch_size": BATCH},
+    "pyg": {"batch_size": BATCH},
+}
 
 Workers = Mapping[tuple[str, str], Worker]
 """By environment and module."""
@@ -71,7 +76,9 @@ def agreed(smiles: list[str], workers: Workers) -> list[str]:
             left_out |= {i for i, one in enumerate(found) if one is None}
             for text, mine, other in zip(smiles, expected, found, strict=True):
                 if other is not None and mine != other:
-                    raise SystemExit(f"{module} in {env}, {task}: other atoms or bonds than RDKit in {text}\n{mine}\n{other}")
+                    raise SystemExit(
+                        f"{module} in {env}, {task}: other atoms or bonds than RDKit in {text}\n{mine}\n{other}"
+                    )
     print(f"all agree on {len(smiles)} molecules; {len(left_out)} that PyG refuses are left out")
     return [text for i, text in enumerate(smiles) if i not in left_out]
 
@@ -84,15 +91,19 @@ def measure(workers: Workers, molecules: str, smiles: list[str], rounds: int) ->
         worker.run(task, chunks[0][:200])  # first calls load tables
         return lambda k: worker.run(task, chunks[k])["cpu_s"]
 
-    spent = interleave(
-        {(env, s): runner(workers[env, m], task) for env, subjects in SUBJECTS.items() for s, (m, task) in subjects.items()},
-        rounds=rounds, chunks=len(chunks),
-    )  # fmt: skip
+    runs = {
+        (env, subject): runner(workers[env, module], task)
+        for env, subjects in SUBJECTS.items()
+        for subject, (module, task) in subjects.items()
+    }
+    spent = interleave(runs, rounds=rounds, chunks=len(chunks))
     print(f"\n{molecules}: {len(smiles)} molecules, {rounds} rounds")
     for env, subjects in SUBJECTS.items():
         versions = versions_of(python_of(env))
         facts = {"molmp, packed store": {"bytes_per_molecule": workers[env, "molmp"].ask("store bytes", smiles)}}
-        series = [Series(s, [t / len(smiles) for t in spent[env, s]], versions=versions, facts=facts.get(s)) for s in subjects]
+        series = [
+            Series(s, [t / len(smiles) for t in spent[env, s]], versions=versions, facts=facts.get(s)) for s in subjects
+        ]
         parameters = {"molecules": molecules, "batch": BATCH, "environment": env}
         made = lines("featurize", parameters, "molecule", series, base=FLOOR)
         save(made)

@@ -21,15 +21,21 @@ __all__ = ["RESULTS", "SCHEMA", "ONE_THREAD", "Series", "interleave", "lines", "
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results.jsonl"
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "0"}
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "0",
+}
 """Environment variables of every process that is timed."""
 
 SCHEMA = {
     "benchmark": str,  # featurize, step, train, predict, gpu
     "parameters": dict,  # what was asked for; with ``benchmark`` the key: a new run replaces the old lines
     "subject": str,
-    "unit": str,  # what ``cpu_s`` is for: molecule, step, process, epoch
-    "cpu_s": float,  # median CPU seconds of one unit
+    "unit": str,  # what ``seconds`` are for: molecule, step, process
+    "clock": str,  # whose seconds: ``cpu`` time of the process, or the ``device``'s
+    "seconds": float,  # median of one unit
     "rounds": int,
     "ratio_to": (str, type(None)),  # subject in whose seconds ``ratio`` counts
     "ratio": (float, type(None)),  # median over rounds
@@ -49,7 +55,7 @@ class Series:
 
     subject: str
     seconds: Sequence[float]
-    """CPU seconds of one unit in each round."""
+    """Of one unit, in each round."""
     peak_mb: float | None = None
     versions: Mapping[str, str] | None = None
     facts: Mapping[str, Any] | None = None
@@ -90,7 +96,13 @@ def median_ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
 
 
 def lines(
-    benchmark: str, parameters: Mapping[str, Any], unit: str, series: Iterable[Series], *, base: str | None
+    benchmark: str,
+    parameters: Mapping[str, Any],
+    unit: str,
+    series: Iterable[Series],
+    *,
+    base: str | None,
+    clock: str = "cpu",
 ) -> list[dict[str, Any]]:
     """Lines of the results file for subjects that ran together; ratios are to the subject ``base``."""
     series = list(series)
@@ -102,7 +114,8 @@ def lines(
             "parameters": dict(parameters),
             "subject": s.subject,
             "unit": unit,
-            "cpu_s": _round(statistics.median(s.seconds)),
+            "clock": clock,
+            "seconds": _round(statistics.median(s.seconds)),
             "rounds": len(s.seconds),
             "ratio_to": base,
             "ratio": None if base is None else _round(median_ratio(s.seconds, seconds[base])),
@@ -133,7 +146,7 @@ def show(new: Sequence[Mapping[str, Any]]) -> None:
     for line in new:
         ratio = "" if line["ratio"] is None else f"{line['ratio']:9.3f} x {line['ratio_to']}"
         peak = "" if line["peak_mb"] is None else f"{line['peak_mb']:9.1f} MB"
-        print(f"{line['subject']:44} {line['cpu_s'] * 1e3:12.4f} ms/{line['unit']:8} {peak:12} {ratio}", flush=True)
+        print(f"{line['subject']:44} {line['seconds'] * 1e3:12.4f} ms/{line['unit']:8} {peak:12} {ratio}", flush=True)
 
 
 def machine() -> dict[str, Any]:
@@ -152,7 +165,9 @@ def commit() -> str:
 
 def _cpu_model() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    models = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    models = (
+        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    )
     return models[0].partition(":")[2].strip() if models else platform.processor()
 
 

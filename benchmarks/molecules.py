@@ -14,7 +14,7 @@ MARKS = frozenset("@/\\")
 
 
 def sample(data: Path, count: int, *, sets: Sequence[str] = ("hiv", "muv"), stereo: bool = False) -> list[str]:
-    """``count`` distinct SMILES that RDKit reads, as many from each set, shuffled; ``stereo``: only those with marks."""
+    """``count`` distinct SMILES that RDKit reads, as many from each set, shuffled; with ``stereo`` all have marks."""
     shuffler = random.Random(0)
     chosen = [s for name in sets for s in _readable(data / f"{name}.csv.gz", count // len(sets), shuffler, stereo)]
     shuffler.shuffle(chosen)

@@ -13,7 +13,7 @@ import sys
 import venv
 from pathlib import Path
 
-__all__ = ["PYTHONS", "python_of", "versions_of"]
+__all__ = ["pinned", "python_of", "versions_of"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = Path(os.environ.get("MOLMP_BENCH_ENVS", ROOT / "benchmarks" / ".envs"))

@@ -59,7 +59,8 @@ def measure(smiles: list[str], hidden: int, rounds: int) -> None:
         for name, task in SUBJECTS.values():
             workers[name].run(task)  # the first step makes the optimizer's state
         spent = interleave(
-            {s: lambda _, w=workers[name], t=task: w.run(t)["cpu_s"] for s, (name, task) in SUBJECTS.items()}, rounds=rounds
+            {s: lambda _, w=workers[name], t=task: w.run(t)["cpu_s"] for s, (name, task) in SUBJECTS.items()},
+            rounds=rounds,
         )
     peaks = weigh(smiles, hidden)
     versions = {name: versions_of(python_of(env)) for name, env in ENVIRONMENT.items()}

@@ -58,7 +58,9 @@ def chemprop_train(folder: Path, val: list[dict[str, str]]) -> Series:
     program = python_of("peers").with_name("chemprop")
     command = [program, "train", "-i", "data.csv", "-s", "smiles", *COLUMNS, "--splits-column", "split"]
     used = run_process([*command, "--pytorch-seed", "0", "-o", "chemprop"], folder)
-    run_process([program, "predict", "-i", "val.csv", "-s", "smiles", "--model-paths", "chemprop", "-o", "preds.csv"], folder)
+    run_process(
+        [program, "predict", "-i", "val.csv", "-s", "smiles", "--model-paths", "chemprop", "-o", "preds.csv"], folder
+    )
     with open(folder / "preds.csv", encoding="utf-8", newline="") as file:
         errors = [float(p["logd74"]) - float(v["logd74"]) for p, v in zip(csv.DictReader(file), val, strict=True)]
     rmse = math.sqrt(sum(e * e for e in errors) / len(errors))
@@ -88,7 +90,7 @@ def stored() -> Series | None:
     for line in load():
         same = line["benchmark"] == "train" and line["parameters"] == PARAMETERS and line["subject"] == CHEMPROP
         if same and line["machine"] == machine() and line["versions"] == versions_of(python_of("peers")):
-            return Series(CHEMPROP, [line["cpu_s"]], line["peak_mb"], line["versions"], line["facts"])
+            return Series(CHEMPROP, [line["seconds"]], line["peak_mb"], line["versions"], line["facts"])
     return None
 
 

@@ -1,8 +1,8 @@
-"""A subject in a process of its own, in whichever environment it needs, that answers one JSON line for each it is sent.
+"""A subject in a process of its own, in the environment it needs, that answers each JSON line with one.
 
-    {"setup": {...}}                    the subject's ``setup(**parameters)``; its tasks are remembered   -> {"tasks": [...]}
-    {"run": task, "with": data}         -> {"cpu_s": CPU seconds, "peak_mb": megabytes above the level before}
-    {"ask": task, "with": data}         -> {"answer": what the task returned}; nothing is timed
+    {"setup": {...}}             the subject's ``setup(**parameters)``  -> {"tasks": [...]}
+    {"run": task, "with": data}  -> {"cpu_s": CPU seconds, "peak_mb": megabytes above the level before}
+    {"ask": task, "with": data}  -> {"answer": what the task returned}; nothing is timed
 
 A subject is a module of ``benchmarks.subjects`` with a function ``setup`` that returns tasks by name. This file runs
 in the peers' environments as well, so it needs the standard library only.
@@ -94,7 +94,11 @@ def reset_peak() -> None:
 def memory_mb(field: str) -> float:
     """A line of the kernel's account of this process in megabytes; 0 where there is none."""
     status = Path("/proc/self/status")
-    found = [line.split()[1] for line in status.read_text().splitlines() if line.startswith(field)] if status.exists() else []
+    found = (
+        [line.split()[1] for line in status.read_text().splitlines() if line.startswith(field)]
+        if status.exists()
+        else []
+    )
     return float(found[0]) * 1024 / 1e6 if found else 0.0
 
 

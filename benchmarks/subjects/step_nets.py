@@ -8,12 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.subjects.step_pyg import PygBatch, PygNet, pairs
-from molmp.chem.featurize import featurize
 from molmp.chem.graphs import MolGraphs
 from molmp.nn.batch import DeviceGraphs
 from molmp.nn.model import ModelConfig, MoleculeModel
 
-__all__ = ["config", "setup", "stepper", "worst"]
+__all__ = ["config", "new_model", "setup", "stepper", "worst"]
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-3}
 """Largest relative difference of outputs and of the gradients of all weights, per kind of number."""
@@ -22,10 +21,14 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-3}
 def setup(smiles: list[str], hidden: int) -> dict[str, Callable[[Any], Any]]:
     """Tasks ``flat``, ``compact``, ``compact, batch`` and ``pyg``: one step each; ``compare`` comes first."""
     torch.set_num_threads(1)
+    from molmp.chem.featurize import featurize  # needs RDKit; the rest of this file does not
+
     graphs = featurize(smiles).graphs
     labels = torch.linspace(-1, 1, len(graphs)).unsqueeze(1)
     settings = config(hidden)
-    stores = {name: DeviceGraphs(graphs, steps=settings.steps, compact=name == "compact") for name in ("flat", "compact")}
+    stores = {
+        name: DeviceGraphs(graphs, steps=settings.steps, compact=name == "compact") for name in ("flat", "compact")
+    }
     everything = torch.arange(len(graphs))
     batches = {name: store.batch(everything) for name, store in stores.items()}
     steps = {name: stepper(new_model(settings), batch, labels) for name, batch in batches.items()}
@@ -37,7 +40,10 @@ def setup(smiles: list[str], hidden: int) -> dict[str, Callable[[Any], Any]]:
         "compact, batch": lambda _: whole(),
         "pyg": lambda _: pyg(),
         "compare": lambda dtype: worst(graphs, settings, getattr(torch, dtype)),
-        "sizes": lambda _: {"atoms": batches["flat"].num_atoms, "rows": [level.num_rows for level in batches["compact"].levels]},
+        "sizes": lambda _: {
+            "atoms": batches["flat"].num_atoms,
+            "rows": [level.num_rows for level in batches["compact"].levels],
+        },
     }
 
 
@@ -54,7 +60,7 @@ def new_model(settings: ModelConfig) -> MoleculeModel:
 
 def stepper(model: nn.Module, batch: Any, labels: Tensor) -> Callable[[], None]:
     """One training step of ``model``: forward, loss, backward, AdamW. A batch that can be called is made each time."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True, capturable=labels.is_cuda)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -64,16 +70,16 @@ def stepper(model: nn.Module, batch: Any, labels: Tensor) -> Callable[[], None]:
     return step
 
 
-def worst(graphs: MolGraphs, settings: ModelConfig, dtype: torch.dtype) -> float:
-    """Compare molmp, flat and compact, with PyG; return the largest relative difference, or stop where it is too large."""
-    labels = torch.linspace(-1, 1, len(graphs), dtype=dtype).unsqueeze(1)
-    net = PygNet(new_model(settings)).to(dtype)
-    outputs = net(PygBatch.of(graphs, dtype))
+def worst(graphs: MolGraphs, settings: ModelConfig, dtype: torch.dtype, device: torch.device | str = "cpu") -> float:
+    """Compare molmp, flat and compact, with PyG: the largest relative difference; stop where it is too large."""
+    labels = torch.linspace(-1, 1, len(graphs), dtype=dtype, device=device).unsqueeze(1)
+    net = PygNet(new_model(settings)).to(device, dtype)
+    outputs = net(PygBatch.of(graphs, dtype, device))
     F.mse_loss(outputs, labels).backward()
     largest = 0.0
     for compact in (False, True):
-        model = new_model(settings).to(dtype)
-        mine = model(DeviceGraphs(graphs, steps=settings.steps, compact=compact).batch())
+        model = new_model(settings).to(device, dtype)
+        mine = model(DeviceGraphs(graphs, device, steps=settings.steps, compact=compact).batch())
         F.mse_loss(mine, labels).backward()
         both = [(outputs, mine), *pairs(net, model, grad=True)]
         largest = max(largest, *(float((a - b).detach().norm() / a.detach().norm().clamp_min(1e-30)) for a, b in both))

@@ -5,13 +5,21 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import NNConv, Set2Set
 
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, Field
 from molmp.chem.graphs import MolGraphs
 from molmp.nn.model import MoleculeModel
 
-__all__ = ["PygBatch", "PygNet", "pairs"]
+try:
+    from torch_geometric.nn import NNConv, Set2Set
+
+    PYG = "PyG NNConv + GRU + Set2Set"
+except ImportError:  # on a machine with a GPU and little else
+    from benchmarks.subjects.plain_layers import NNConv, Set2Set
+
+    PYG = "a matrix for each edge, GRU, set2set, in torch"
+
+__all__ = ["PYG", "PygBatch", "PygNet", "pairs"]
 
 
 class PygBatch(NamedTuple):
@@ -24,7 +32,7 @@ class PygBatch(NamedTuple):
     num_graphs: int
 
     @classmethod
-    def of(cls, graphs: MolGraphs, dtype: torch.dtype) -> "PygBatch":
+    def of(cls, graphs: MolGraphs, dtype: torch.dtype, device: torch.device | str = "cpu") -> "PygBatch":
         """All molecules of ``graphs`` as one batch."""
         starts = torch.from_numpy(graphs.atom_offsets[:-1]).repeat_interleave(_long(graphs.num_bonds))
         begins, ends = starts + _long(graphs.begins), starts + _long(graphs.ends)
@@ -32,7 +40,8 @@ class PygBatch(NamedTuple):
         bonds = _long(graphs.bond_types).repeat_interleave(2)
         owner = torch.arange(len(graphs)).repeat_interleave(_long(graphs.num_atoms))
         x = _one_hot(graphs.atom_table, ATOM_FIELDS, dtype)[_long(graphs.atom_types)]
-        return cls(x, edges, _one_hot(graphs.bond_table, BOND_FIELDS, dtype)[bonds], owner, len(graphs))
+        tensors = (x, edges, _one_hot(graphs.bond_table, BOND_FIELDS, dtype)[bonds], owner)
+        return cls(*(t.to(device) for t in tensors), len(graphs))
 
 
 class PygNet(nn.Module):
@@ -44,7 +53,9 @@ class PygNet(nn.Module):
         d, self.steps = config.hidden, config.steps
         self.embed = nn.Linear(sum(f.width for f in ATOM_FIELDS), d)
         edges = nn.Sequential(
-            nn.Linear(sum(f.width for f in BOND_FIELDS), config.edge_hidden), nn.ReLU(), nn.Linear(config.edge_hidden, d * d)
+            nn.Linear(sum(f.width for f in BOND_FIELDS), config.edge_hidden),
+            nn.ReLU(),
+            nn.Linear(config.edge_hidden, d * d),
         )
         self.conv = NNConv(d, d, edges, aggr="add", root_weight=False)
         self.gru = nn.GRU(d, d)
@@ -84,7 +95,10 @@ def pairs(net: PygNet, model: MoleculeModel, *, grad: bool = False) -> list[tupl
         (of(edges[2].bias), of(layer.edge_output.bias)),
         (of(net.conv.bias), of(layer.bias)),
         *((of(getattr(net.gru, f"{name}_l0")), of(getattr(layer.gru, name))) for name in _GRU),
-        *((of(mine), of(theirs)) for mine, theirs in zip(net.readout.parameters(), model.readout.parameters(), strict=True)),
+        *(
+            (of(mine), of(theirs))
+            for mine, theirs in zip(net.readout.parameters(), model.readout.parameters(), strict=True)
+        ),
         *((of(mine), of(theirs)) for mine, theirs in zip(net.head.parameters(), model.head.parameters(), strict=True)),
     ]
     assert len(found) == len(list(net.parameters())) == len(list(model.parameters()))

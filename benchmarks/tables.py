@@ -1,0 +1,163 @@
+"""Lines of the results file to tables in Markdown, one function for each benchmark."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["TABLES", "Line", "number", "origin"]
+
+Line = Mapping[str, Any]
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; all columns but the first are numbers.
+
+    >>> print(markdown(["who", "ms"], [["a", "1.0"]]))
+    | who | ms |
+    | --- | ---: |
+    | a | 1.0 |
+    """
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value: float) -> str:
+    """Three digits, no exponent.
+
+    >>> [number(x) for x in (0.0457, 1.2345, 45.67, 12345.6)]
+    ['0.0457', '1.23', '45.7', '12,346']
+    """
+    if value >= 100:
+        return f"{value:,.0f}"
+    digits = next((d for d, least in enumerate((10, 1, 0.1, 0.01), 1) if value >= least), 5)
+    return f"{value:.{digits}f}"
+
+
+def origin(found: Sequence[Line]) -> str:
+    """On what and when the lines were measured."""
+    machines = sorted({f"{m['cpu']}, {m['cores']} cores, {m['os']}" for m in (line["machine"] for line in found)})
+    when = sorted({f"{line['date']} ({line['commit']})" for line in found})
+    return f"Measured on {'; '.join(machines)}; {', '.join(when)}."
+
+
+def featurize(found: Sequence[Line]) -> str:
+    """By environment: microseconds a molecule, and how many times RDKit's parse."""
+    parts = []
+    for env, title in (("molmp", "molmp's environment"), ("peers", "Chemprop's environment")):
+        mine = [line for line in found if line["parameters"]["environment"] == env]
+        if not mine:
+            continue
+        cells = {(line["parameters"]["molecules"], line["subject"]): line for line in mine}
+        subjects = dict.fromkeys(line["subject"] for line in mine)
+        rows = [
+            [s, *(cell for kind in ("all", "stereo") for cell in _time(cells.get((kind, s)), 1e6))] for s in subjects
+        ]
+        header = [f"{title}, RDKit {mine[0]['versions']['rdkit']}", "us", "x parse", "us, all with stereo", "x parse"]
+        parts.append(markdown(header, rows))
+    sizes = [line["facts"]["bytes_per_molecule"] for line in found if "bytes_per_molecule" in line["facts"]]
+    return "\n\n".join([*parts, f"The packed store takes {number(max(sizes))} bytes a molecule."])
+
+
+_STEP = ("PyG", "molmp, flat", "molmp, compact", "Chemprop")
+
+
+def step(found: Sequence[Line]) -> str:
+    """By batch and width: milliseconds, megabytes, and the ratios to PyG and Chemprop."""
+    cases = sorted({(line["parameters"]["width"], line["parameters"]["batch"]) for line in found})
+    cells = {(line["parameters"]["width"], line["parameters"]["batch"], line["subject"]): line for line in found}
+    subjects = list(dict.fromkeys(line["subject"] for line in found))
+    pyg, flat, compact, chemprop = (next(s for s in subjects if s.startswith(n)) for n in _STEP)
+    header = ["", *(f"batch {batch}, width {width}" for width, batch in cases)]
+
+    def row(title: str, value: Callable[..., str]) -> list[str]:
+        return [title, *(value(lambda s, case=case: cells[(*case, s)]) for case in cases)]
+
+    rows = [
+        row(f"{s}: ms; MB", lambda of, s=s: f"{number(of(s)['seconds'] * 1e3)}; {number(of(s)['peak_mb'])}")
+        for s in subjects
+    ]
+    rows += [
+        row(
+            f"**{mine} over {other}**",
+            lambda of, mine=mine, other=other: f"**{number(_over(of, other, mine, 'seconds'))}x**",
+        )
+        for mine, other in ((flat, pyg), (compact, pyg), (compact, chemprop))
+    ]
+    rows += [
+        row(f"extra memory, {mine} of PyG's", lambda of, mine=mine: f"1/{_over(of, pyg, mine, 'peak_mb'):.0f}")
+        for mine in (flat, compact)
+    ]
+    differences = [line["facts"]["differs_float64"] for line in found if "differs_float64" in line["facts"]]
+    note = f"Outputs and gradients of all weights are PyG's within {max(differences):.0e} of their size (float64)."
+    return f"{markdown(header, rows)}\n\n{note}"
+
+
+def train(found: Sequence[Line]) -> str:
+    """CPU seconds of the whole command, and to the validation error that Chemprop ends with."""
+    (base,) = (line for line in found if line["subject"] == "Chemprop")
+
+    def row(line: Line) -> list[str]:
+        to = line["facts"].get("cpu_s_to_chemprop", line["seconds"])
+        share = "" if line is base else f"1/{base['seconds'] / to:.0f}"
+        return [
+            line["subject"],
+            number(line["seconds"]),
+            number(line["facts"]["val_rmse"]),
+            number(to),
+            share,
+            number(line["peak_mb"]),
+        ]
+
+    header = ["", "CPU s", "validation RMSE", "CPU s to Chemprop's RMSE", "of Chemprop's", "peak MB"]
+    return markdown(header, map(row, found))
+
+
+def predict(found: Sequence[Line]) -> str:
+    """Whole processes by number of molecules, and what one more molecule costs."""
+    counts = sorted({line["parameters"]["molecules"] for line in found})
+    cells = {(line["parameters"]["molecules"], line["subject"]): line for line in found}
+    subjects = list(dict.fromkeys(line["subject"] for line in found))
+    few, many = counts[0], counts[-1]
+
+    def one_more(subject: str) -> float:
+        spent = [cells[n, subject]["seconds"] * n for n in (few, many)]
+        return (spent[1] - spent[0]) / (many - few) * 1e6
+
+    def row(subject: str) -> list[str]:
+        lines = [cells[n, subject] for n in counts]
+        peak = lines[-1]["peak_mb"]
+        more = one_more(subject) if few < many else lines[-1]["seconds"] * 1e6
+        return [subject, *(cell for line in lines for cell in _time(line, 1e6)), number(more),
+                number(more / one_more(subjects[0])), "" if peak is None else number(peak)]  # fmt: skip
+
+    header = [
+        "",
+        *(cell for n in counts for cell in (f"us each, {n:,}", "x parse")),
+        "us, one more",
+        "x parse",
+        "peak MB",
+    ]
+    return markdown(header, map(row, subjects))
+
+
+def gpu(found: Sequence[Line]) -> str:
+    """Milliseconds and megabytes of a step on the device."""
+    rows = [
+        [str(p["batch"]), str(p["width"]), line["subject"], number(line["facts"]["ms"]), number(line["peak_mb"])]
+        for line in found
+        for p in (line["parameters"],)
+    ]
+    return markdown(["batch", "width", "step", "ms", "MB"], rows)
+
+
+TABLES: dict[str, Callable[[Sequence[Line]], str]] = {
+    "featurize": featurize, "step": step, "train": train, "predict": predict, "gpu": gpu,
+}  # fmt: skip
+
+
+def _time(line: Line | None, scale: float) -> list[str]:
+    return ["", ""] if line is None else [number(line["seconds"] * scale), number(line["ratio"])]
+
+
+def _over(of: Callable[[str], Line], large: str, small: str, field: str) -> float:
+    ratio: float = of(large)[field] / of(small)[field]
+    return ratio

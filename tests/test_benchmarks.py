@@ -1,0 +1,107 @@
+"""The benchmarks' own bookkeeping: statistics, the results file, and the page that is made from it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import frame, report  # noqa: E402
+from benchmarks.subjects.census import census  # noqa: E402
+from benchmarks.worker import Worker  # noqa: E402
+
+FAST, SLOW = frame.Series("fast", [1.0, 40.0, 2.0]), frame.Series("slow", [3.0, 80.0, 8.0], peak_mb=12.34)
+
+
+@pytest.fixture
+def made():
+    return frame.lines("step", {"batch": 4}, "step", [FAST, SLOW], base="fast")
+
+
+def test_everybody_does_every_chunk_in_every_round():
+    calls = []
+
+    def subject(name):
+        return lambda chunk: calls.append((name, chunk)) or 0.5
+
+    spent = frame.interleave({"a": subject("a"), "b": subject("b")}, rounds=3, chunks=4)
+    assert spent == {"a": [2.0] * 3, "b": [2.0] * 3}
+    assert sorted(calls) == sorted((name, chunk) for name in "ab" for chunk in range(4) for _ in range(3))
+    pairs = [calls[i : i + 2] for i in range(0, len(calls), 2)]
+    assert all({name for name, _ in pair} == {"a", "b"} and len({k for _, k in pair}) == 1 for pair in pairs)
+    assert len({pair[0][0] for pair in pairs}) == 2  # the order changes
+
+
+def test_ratio_is_taken_round_by_round(made):
+    fast, slow = made
+    assert (fast["seconds"], fast["ratio"], fast["ratio_to"]) == (2.0, 1.0, "fast")
+    assert (slow["seconds"], slow["ratio"], slow["peak_mb"]) == (8.0, 3.0, 12.3)
+
+
+def test_lines_have_the_fields_of_the_schema(made):
+    assert all(list(line) == list(frame.SCHEMA) for line in made)
+
+
+def test_a_new_run_replaces_the_old_one_and_nothing_else(tmp_path, made):
+    path = tmp_path / "results.jsonl"
+    frame.save(made, path)
+    frame.save(frame.lines("step", {"batch": 8}, "step", [FAST], base=None), path)
+    frame.save(frame.lines("step", {"batch": 4}, "step", [SLOW], base=None), path)
+    kept = [(line["parameters"]["batch"], line["subject"]) for line in frame.load(path)]
+    assert kept == [(4, "slow"), (8, "fast")]
+
+
+def test_machine_names_a_kind_not_a_host():
+    import platform
+
+    assert list(frame.machine()) == ["cpu", "cores", "os"]
+    assert not platform.node() or platform.node() not in json.dumps(frame.machine())
+
+
+@pytest.mark.parametrize("line", frame.load(), ids=lambda line: f"{line['benchmark']}-{line['subject']}")
+def test_committed_results_keep_to_the_schema(line):
+    assert list(line) == list(frame.SCHEMA)
+    assert all(isinstance(line[name], kind) for name, kind in frame.SCHEMA.items())
+    assert line["seconds"] > 0
+    assert str(ROOT.parent) not in json.dumps(line)
+
+
+def test_page_is_made_from_the_committed_results():
+    page = report.PAGE.read_text("ascii")
+    assert report.fill(page, frame.load()) == page
+
+
+def test_prose_of_the_page_is_left_alone():
+    text = "before <!-- table: gpu --> old\n| x |\n<!-- end --> between <!-- other --> after"
+    filled = report.fill(text, [])
+    assert filled.startswith("before <!-- table: gpu -->")
+    assert filled.endswith("<!-- end --> between <!-- other --> after")
+    assert "old" not in filled
+
+
+def test_census_tells_apart_what_featurizers_could_confuse():
+    propane_chain = census([6, 6, 8], [0, 1, 1, 2])
+    assert propane_chain != census([6, 8, 6], [0, 1, 1, 2])  # C-O-C
+    assert propane_chain != census([6, 6, 8], [0, 1])  # a bond is missing
+    assert census([6, 6, 8], [0, 1, 1, 2]) == census([8, 6, 6], [2, 1, 1, 0])  # any order
+    assert census([52], []) == census([92], []) == [0, 0]  # Chemprop lumps these together
+
+
+def test_worker_answers_and_counts_cpu_time():
+    with Worker(Path(sys.executable), "featurize_rdkit", frame.ONE_THREAD) as worker:
+        assert worker.tasks == ["parse", "census"]
+        assert worker.ask("census", ["OCC", "C"]) == [[1006, 1008, 2006, 4], [6, 0]]
+        used = worker.run("parse", ["CCO"] * 300)
+        assert used["cpu_s"] > 0
+        assert used["peak_mb"] >= 0
+
+
+def test_worker_that_fails_is_noticed():
+    with (
+        Worker(Path(sys.executable), "featurize_rdkit", frame.ONE_THREAD) as worker,
+        pytest.raises(RuntimeError, match="ended with status 1"),
+    ):
+        worker.run("no such task", [])
