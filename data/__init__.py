@@ -1,0 +1,1 @@
+"""Real data that ships with molmp, installed as ``molmp_data``."""
