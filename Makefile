@@ -14,6 +14,12 @@ BIN := .venv/bin
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
+demo: .venv/.ready
+	$(BIN)/molmp train data/sulfonamides.csv -o demo-run --force
+	$(BIN)/molmp predict data/new_molecules.csv --model demo-run -o demo-run/new_molecules.csv
+	@echo; head -n 6 demo-run/new_molecules.csv; echo ...
+	@echo; echo "predictions: demo-run/new_molecules.csv   metrics: demo-run/metrics.json   plot: demo-run/parity.png"
+
 test: .venv/.dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
