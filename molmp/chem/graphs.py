@@ -9,11 +9,12 @@ from ``begin`` to ``end`` and edge ``2k + 1`` back, so the reverse of edge ``e``
 
 import json
 import os
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -29,7 +30,7 @@ ARRAYS = ("atom_table", "bond_table", "atom_types", "bond_types", "begins", "end
 
 @dataclass(frozen=True, eq=False)
 class MolGraphs:
-    """``B`` molecules, packed. Arrays are read-only and may be memory-mapped."""
+    """``B`` molecules, packed. Not to be written to: arrays may be shared, or memory-mapped from a file."""
 
     atom_table: np.ndarray
     """Codes of the distinct atoms, sorted, shape ``(U, len(ATOM_FIELDS))``, uint8."""
@@ -138,25 +139,29 @@ class MolGraphs:
 
     def save(self, path: str | Path) -> None:
         """Write one file (safetensors layout); it appears complete or not at all."""
-        from safetensors.numpy import save
-
-        metadata = {"format": FORMAT, "columns": json.dumps(_columns())}
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
-        temporary = Path(f"{path}.tmp-{os.getpid()}")
+        temporary = f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            temporary.write_bytes(save(arrays, metadata))
-            temporary.replace(path)
+            with open(temporary, "xb") as file:
+                file.write(_header(arrays))
+                for array in _by_width(arrays).values():
+                    file.write(array.data if array.size else b"")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         finally:
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Memory-map a saved store: nothing is read until it is used.
+        """Memory-map a saved store: what is large is not read until it is used.
 
         Raises
         ------
         FileFormatError
-            Not a store, truncated, or written with other features.
+            Not a store, damaged, or written with other features.
         """
         try:
             with open(path, "rb") as file:
@@ -164,25 +169,59 @@ class MolGraphs:
                 if not 0 < header_size < 1 << 20:
                     raise ValueError("no header")
                 header = json.loads(file.read(header_size))
-            metadata = header.pop("__metadata__")
-            if metadata["format"] != FORMAT:
-                raise FileFormatError(f"{path} is a graph store of format {metadata['format']}; expected {FORMAT}")
-            if json.loads(metadata["columns"]) != _columns():
-                raise FileFormatError(f"{path} was made with other atom or bond features: featurize again")
-            data = np.memmap(path, np.uint8, "r", offset=8 + header_size)
-            return cls(**{name: _view(data, header[name]) for name in ARRAYS})
+            _check_metadata(path, header["__metadata__"])
+            start = 8 + header_size
+            # An empty file cannot be mapped, and a store of no molecules has no data.
+            filled = os.path.getsize(path) > start
+            data = np.memmap(path, np.uint8, "r", offset=start) if filled else np.zeros(0, np.uint8)
+            graphs = cls(**{name: _view(data, header[name]) for name in ARRAYS})
+            graphs._check_shapes()
         except (ValueError, KeyError, TypeError) as error:
             raise FileFormatError(f"{path} is not a molmp graph store, or it is damaged: {error}") from None
+        return graphs
+
+    def _check_shapes(self) -> None:
+        widths = self.atom_table.shape[1:], self.bond_table.shape[1:]
+        if widths != ((len(ATOM_FIELDS),), (len(BOND_FIELDS),)):
+            raise ValueError("its tables have another width")
+        lengths = (len(self.atom_types), len(self.bond_types), len(self.begins), len(self.ends), len(self.num_atoms))
+        atoms, bonds = int(self.num_atoms.sum(dtype=np.int64)), int(self.num_bonds.sum(dtype=np.int64))
+        if lengths != (atoms, bonds, bonds, bonds, len(self.num_bonds)):
+            raise ValueError("its arrays do not fit together")
 
 
 def _columns() -> dict[str, list[str]]:
     return {"atom": column_names(ATOM_FIELDS), "bond": column_names(BOND_FIELDS)}
 
 
-def _view(data: np.ndarray, entry: dict) -> np.ndarray:
+def _check_metadata(path: str | Path, metadata: dict[str, str]) -> None:
+    if metadata["format"] != FORMAT:
+        raise FileFormatError(f"{path} is a graph store of format {metadata['format']}; this molmp reads {FORMAT}")
+    if json.loads(metadata["columns"]) != _columns():
+        raise FileFormatError(f"{path} was made with other atom or bond features: featurize again")
+
+
+def _by_width(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    # Wide numbers first, so that each array begins at a multiple of its own width.
+    return dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
+
+
+def _header(arrays: dict[str, np.ndarray]) -> bytes:
+    header: dict[str, Any] = {"__metadata__": {"format": FORMAT, "columns": json.dumps(_columns())}}
+    end = 0
+    for name, array in _by_width(arrays).items():
+        begin, end = end, end + array.nbytes
+        dtype = f"U{8 * array.itemsize}"
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _view(data: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
     dtypes = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32}
     begin, end = entry["data_offsets"]
-    if end > len(data):
+    if not 0 <= begin <= end <= len(data):
         raise ValueError(f"it should hold {end} bytes of data but holds {len(data)}")
     return data[begin:end].view(dtypes[entry["dtype"]]).reshape(entry["shape"])
 
