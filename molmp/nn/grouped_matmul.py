@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from molmp.nn.matmul import matmul, matmul_transposed
+
 __all__ = ["grouped_matmul"]
 
 
@@ -32,7 +34,7 @@ class _GroupedMatmul(torch.autograd.Function):
         ctx.counts = counts
         out_QF = x_QD.new_empty(x_QD.shape[0], matrices_TDF.shape[2])
         for x, matrix, out in zip(x_QD.split(counts), matrices_TDF, out_QF.split(counts), strict=True):
-            torch.mm(x, matrix, out=out)
+            out.copy_(matmul(x, matrix.t()))
         return out_QF
 
     @staticmethod
@@ -43,8 +45,8 @@ class _GroupedMatmul(torch.autograd.Function):
         grad_x, grad_matrices = torch.empty_like(x_QD), torch.empty_like(matrices_TDF)
         parts = (t.split(ctx.counts) for t in (grad_QF, x_QD, grad_x))
         for grad, x, out, matrix, out_matrix in zip(*parts, matrices_TDF, grad_matrices, strict=True):
-            torch.mm(grad, matrix.t(), out=out)
-            torch.mm(x.t(), grad, out=out_matrix)
+            out.copy_(matmul(grad, matrix))
+            out_matrix.copy_(matmul_transposed(x, grad))
         return grad_x, grad_matrices, None
 
 

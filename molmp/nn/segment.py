@@ -223,7 +223,9 @@ def _sum(x_RD: Tensor, bags: Bags, weight_K: Tensor | None) -> Tensor:
 
 
 def _dot(q_nD: Tensor, x_RD: Tensor, bags: Bags) -> Tensor:
-    if not plain() and x_RD.device.type == "cpu" and x_RD.dtype in (torch.float32, torch.float64):
+    on_cpu = x_RD.device.type == "cpu" and x_RD.dtype in (torch.float32, torch.float64)
+    # A pattern with more entries than its matrix has places (few rows, much repeated) is refused by torch.
+    if not plain() and on_cpu and len(bags.rows.index) <= len(bags) * x_RD.shape[0]:
         return _sampled_dot(q_nD, x_RD, bags)
     return (q_nD.index_select(0, bags.owner) * x_RD.index_select(0, bags.rows.index)).sum(1)
 
