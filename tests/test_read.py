@@ -220,7 +220,7 @@ def sdf():
     five = Chem.MolToMolBlock(Chem.MolFromSmiles("C(C)(C)(C)(C)C", sanitize=False), kekulize=False)
     empty = Chem.MolToMolBlock(Chem.MolFromSmiles(""))
     return (
-        f"alcohol{ethanol}>  <id>\n007\n\n> <note>  (1)\ntwo\nlines\n\n$$$$\n"
+        f"alcohol{ethanol}>  <id>\n007\n\n> <note>  (1)\ntwo\nlines\n\n> <id>\nagain\n\n$$$$\n"
         f"{five}> <id>\nNA\n\n$$$$\nrubbish\n\n\nrubbish V2000\nM  END\n> <late>\n1e5\n\n$$$$\n{empty}$$$$\n"
     )
 
@@ -323,7 +323,7 @@ def test_zstd_without_its_package(write, monkeypatch):
         open_table(write(data))
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
 @pytest.mark.parametrize("kind", ["csv", "sdf", "parquet"])
 def test_standard_input(write, monkeypatch, sdf, kind, pack):
     match kind:

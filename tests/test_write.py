@@ -55,11 +55,11 @@ def test_every_format_holds_the_same(source, tmp_path, name):
         assert all(row.problem is None for row in got)
 
 
-def test_gzip_is_gzip_and_the_same_every_time(source, tmp_path):
+def test_gzip_does_not_depend_on_the_time_or_the_name(source, tmp_path):
     append(source, tmp_path / "a.csv.gz")
-    append(source, tmp_path / "b.csv.gz")
-    assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).startswith(b'id,"smiles"')
-    assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
+    packed = (tmp_path / "a.csv.gz").read_bytes()
+    assert gzip.decompress(packed).startswith(b'id,"smiles"')
+    assert packed[3:8] == bytes(5)  # no name, no time
 
 
 @pytest.mark.parametrize(
