@@ -1,0 +1,254 @@
+"""Every row accounted for, the same bytes whoever does the work, and one graph for one molecule however written."""
+
+import random
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from awkward import MOLECULES, awkward_spellings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molmp.chem import featurize as module
+from molmp.chem import pool
+from molmp.chem.features import ATOM_FIELDS
+from molmp.chem.featurize import GraphOptions, featurize, iter_featurize
+from molmp.chem.graphs import ARRAYS, MolGraphs
+from molmp.chem.plain import plain_graphs
+from molmp.chem.pool import count_jobs
+from molmp.chem.smiles import quiet_rdkit
+from molmp.errors import ConfigError
+
+MANY = [smiles for smiles in awkward_spellings() if len(smiles) < 200] * 3
+
+KILLER = pool.PROGRAM.replace(
+    "from molmp.chem.worker import serve;",
+    "import os; from molmp.chem import smiles; read = smiles.read_plain_text; "
+    "smiles.read_plain_text = lambda t, r: os.abort() if t == 'FPPF' else read(t, r); "
+    "from molmp.chem.worker import serve;",
+)
+"""A worker that RDKit, so to speak, kills at one molecule."""
+
+
+def same_bytes(one: MolGraphs, other: MolGraphs) -> bool:
+    pairs = [(getattr(one, name), getattr(other, name)) for name in ARRAYS]
+    return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+def numbered(graphs: MolGraphs, order: list[int]) -> tuple[dict, set]:
+    """Atoms and bonds of the one molecule, atom i called ``order[i]``."""
+    atoms = dict(zip(order, graphs.atom_table[graphs.atom_types].tolist(), strict=True))
+    ends = zip(graphs.begins.tolist(), graphs.ends.tolist(), graphs.bond_table[graphs.bond_types].tolist(), strict=True)
+    return atoms, {(frozenset((order[begin], order[end])), *row) for begin, end, row in ends}
+
+
+def colours(graphs: MolGraphs) -> list[int]:
+    """Colours of the atoms after as many rounds of Weisfeiler-Lehman refinement as it takes, sorted."""
+    atoms = [hash(bytes(row)) for row in graphs.atom_table[graphs.atom_types]]
+    bonds = [bytes(row) for row in graphs.bond_table[graphs.bond_types]]
+    for _ in range(min(len(atoms), 30)):
+        heard: list[list[int]] = [[] for _ in atoms]
+        for begin, end, bond in zip(graphs.begins.tolist(), graphs.ends.tolist(), bonds, strict=True):
+            heard[begin].append(hash((atoms[end], bond)))
+            heard[end].append(hash((atoms[begin], bond)))
+        atoms = [hash((atom, *sorted(others))) for atom, others in zip(atoms, heard, strict=True)]
+    return sorted(atoms)
+
+
+@pytest.mark.parametrize("smiles", MOLECULES)
+def test_the_order_of_the_atoms_does_not_matter(smiles):
+    """Nothing is written out in between, so this holds to the last label of a ring full of stereocentres."""
+    mol = Chem.MolFromSmiles(smiles)
+    expected = numbered(plain_graphs([Chem.Mol(mol)]), list(range(mol.GetNumAtoms())))
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(mol.GetNumAtoms()).tolist()
+        assert numbered(plain_graphs([Chem.RenumberAtoms(mol, order)]), order) == expected
+
+
+@given(smiles=st.sampled_from(MOLECULES), seed=st.integers(0, 2**31))
+@settings(max_examples=200, deadline=None)
+def test_the_spelling_does_not_matter(smiles, seed):
+    with quiet_rdkit():
+        mol = Chem.MolFromSmiles(smiles)
+        (text,) = Chem.MolToRandomSmilesVect(mol, 1, randomSeed=seed)
+        again = Chem.MolFromSmiles(text)
+        if Chem.MolToSmiles(again) != Chem.MolToSmiles(mol):
+            return  # RDKit's writer itself changed the molecule: octahedra, and rings with no other stereo
+    one, other = featurize([smiles]).graphs, featurize([text]).graphs
+    assert colours(one) == colours(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("C[C@H](F)Cl", "C[C@@H](F)Cl"), ("C/C=C/C", "C/C=C\\C"), ("C[C@H]1CC[C@@H](C)CC1", "C[C@H]1CC[C@H](C)CC1"),
+     ("C[S@](=O)CC", "C[S@@](=O)CC"), ("CC", "[13CH3]C"), ("C[CH2]", "CC"), ("C1CC2CCCC12", "C1CC2CC2CC1")],
+)  # fmt: skip
+def test_different_molecules_differ(one, other):
+    assert colours(featurize([one]).graphs) != colours(featurize([other]).graphs)
+
+
+@pytest.mark.parametrize("explicit_hydrogens", [False, True])
+def test_hydrogens_written_or_not(explicit_hydrogens):
+    options = GraphOptions(explicit_hydrogens=explicit_hydrogens)
+    graphs = featurize(["CO", "[H]C([H])([H])O[H]", "[CH3][OH]", "[#1]CO"], options).graphs
+    assert len({tuple(colours(graphs.select([row]))) for row in range(4)}) == 1
+    assert graphs.num_atoms.tolist() == [6 if explicit_hydrogens else 2] * 4
+
+
+def test_explicit_hydrogens_are_like_hydrogens_that_were_there():
+    graphs = featurize(["[H][H]", "C"], GraphOptions(explicit_hydrogens=True)).graphs
+    hybridization = [field.name for field in ATOM_FIELDS].index("hybridization")
+    atoms = graphs.atom_table[graphs.atom_types]
+    assert len(set(atoms[atoms[:, 0] == 0, hybridization])) == 1
+
+
+def test_each_row_is_a_graph_or_an_error():
+    rows = ["CCO", "", None, "C1CC", " c1ccccc1 ", "C C", float("nan"), "C", 7]
+    featurized = featurize(rows)
+    assert featurized.rows.tolist() == [0, 4, 7]
+    assert {row: (error.code, error.row) for row, error in featurized.errors.items()} == {
+        1: ("empty", 1), 2: ("empty", 2), 3: ("syntax", 3), 5: ("whitespace", 5), 6: ("empty", 6), 8: ("not-text", 8),
+    }  # fmt: skip
+    assert same_bytes(featurized.graphs, featurize(["CCO", "c1ccccc1", "C"]).graphs)
+
+
+@pytest.mark.parametrize("container", [tuple, np.array, iter, lambda texts: np.array(texts, object)])
+def test_containers(container):
+    assert same_bytes(featurize(container(["CCO", "C"])).graphs, featurize(["CCO", "C"]).graphs)
+
+
+def test_standardized():
+    options = GraphOptions(standardize="clean")
+    featurized = featurize(["CC(=O)[O-].[Na+]", "C1CC", "CC(=O)O"], options)
+    assert same_bytes(featurized.graphs, featurize(["CC(=O)O", "CC(=O)O"]).graphs)
+    assert featurized.errors[1].code == "syntax"
+
+
+def test_options_survive_a_model_file_and_refuse_what_they_do_not_know():
+    options = GraphOptions(explicit_hydrogens=True, standardize="tautomer")
+    assert GraphOptions.from_dict(options.to_dict()) == options
+    with pytest.raises(ConfigError, match="unknown graph options: chirality"):
+        GraphOptions.from_dict({"chirality": True})
+    with pytest.raises(ConfigError, match="standardize must be one of none, clean, tautomer, not 'fix'"):
+        GraphOptions(standardize="fix")
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_any_number_of_workers_gives_the_same_bytes(n_jobs, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 500)
+    monkeypatch.setattr(module, "SMALLEST_CHUNK", 100)
+    alone, together = featurize(MANY), featurize(MANY, n_jobs=n_jobs)
+    assert len(alone.errors) > 50
+    assert same_bytes(alone.graphs, together.graphs)
+    assert np.array_equal(alone.rows, together.rows)
+    assert [str(error) for error in alone.errors.values()] == [str(error) for error in together.errors.values()]
+    assert list(alone.errors) == list(together.errors)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_batches_come_in_order_and_few_are_under_way(n_jobs, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 100)
+    taken = 0
+
+    def batches():
+        nonlocal taken
+        for start in range(0, len(MANY), 50):
+            taken += 1
+            yield MANY[start : start + 50]
+
+    parts = []
+    for given_out, part in enumerate(iter_featurize(batches(), n_jobs=n_jobs)):
+        assert taken - given_out <= 2 * n_jobs + 2
+        parts.append(part)
+    whole = featurize(MANY)
+    assert same_bytes(MolGraphs.concat([part.graphs for part in parts]), whole.graphs)
+    assert [part.rows.tolist() for part in parts][1] == [row - 50 for row in whole.rows.tolist() if 50 <= row < 100]
+
+
+def test_batches_of_any_size(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 2)
+    batches = [["C"] * 5, [], ["?", "CC"], ["CCC"]]
+    parts = list(iter_featurize(batches))
+    assert [part.rows.tolist() for part in parts] == [[0, 1, 2, 3, 4], [], [1], [0]]
+    assert list(parts[2].errors) == [0]
+    assert list(iter_featurize([])) == []
+
+
+@pytest.mark.parametrize("place", [0, 157, 399])
+def test_a_molecule_that_kills_its_worker_is_found_and_the_rest_goes_on(place, monkeypatch):
+    monkeypatch.setattr(pool, "PROGRAM", KILLER)
+    monkeypatch.setattr(module, "CHUNK", 100)
+    monkeypatch.setattr(module, "SMALLEST_CHUNK", 100)
+    texts = ["C" * (1 + row % 9) for row in range(400)]
+    texts[place] = "FPPF"
+    featurized = featurize(texts, n_jobs=2)
+    assert list(featurized.errors) == [place]
+    assert featurized.errors[place].code == "crash"
+    assert featurized.errors[place].row == place
+    texts[place] = ""
+    assert same_bytes(featurized.graphs, featurize(texts).graphs)
+
+
+def test_a_bug_in_a_worker_is_not_blamed_on_molecules(monkeypatch, capfd):
+    monkeypatch.setattr(pool, "PROGRAM", "import sys; {path!r}; sys.stdin.buffer.read(1); raise AssertionError('oops')")
+    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "SMALLEST_CHUNK", 1)
+    with pytest.raises(RuntimeError, match="a worker process failed"):
+        featurize(["C", "CC", "CCC"], n_jobs=2)
+    assert "oops" in capfd.readouterr().err
+
+
+def test_leaving_early_ends_the_workers(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 10)
+    started = []
+    popen = subprocess.Popen
+
+    def spy(*args, **kwargs):
+        started.append(popen(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(pool.subprocess, "Popen", spy)
+    parts = iter_featurize((["C"] * 10 for _ in range(1000)), n_jobs=2)
+    next(parts)
+    parts.close()
+    assert started
+    assert all(process.returncode is not None for process in started)
+
+
+def test_scripts_need_no_guard_and_workers_import_little(tmp_path):
+    """The script is not run again by its workers, and they load neither torch nor scikit-learn nor pandas."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        from molmp.chem import featurize, pool
+        check = "assert not {{'torch', 'sklearn', 'pandas'}} & set(sys.modules)"
+        pool.PROGRAM = pool.PROGRAM.replace("serve()", check + "; serve()")
+        featurize.CHUNK = featurize.SMALLEST_CHUNK = 10
+        print(len(featurize.featurize(["C"] * 50, n_jobs=2).graphs))
+    """)
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("50\n", "")
+
+
+def test_counting_jobs(monkeypatch):
+    monkeypatch.setattr(pool.os, "sched_getaffinity", lambda pid: range(8), raising=False)
+    assert [count_jobs(n) for n in (None, 1, 3, -1, -2, -20)] == [1, 1, 3, 8, 7, 1]
+    with pytest.raises(ConfigError, match="n_jobs must not be 0"):
+        count_jobs(0)
+
+
+def test_progress_is_for_terminals_only(capfd):
+    featurize(["C"] * 10, progress=True)
+    assert capfd.readouterr().err == ""
+
+
+def test_random_rows_in_a_batch_do_not_matter():
+    rng = random.Random(0)
+    texts = [smiles for smiles in MANY[:200] if not featurize([smiles]).errors]
+    order = rng.sample(range(len(texts)), len(texts))
+    shuffled = featurize([texts[place] for place in order]).graphs
+    assert same_bytes(shuffled, MolGraphs.concat([featurize(texts).graphs.select(order)]))
