@@ -26,7 +26,7 @@ MOLECULES = [
     C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@]34C)[C@@H]1CC[C@@H]2O
     CN1CC[C@]23c4c5ccc(O)c4O[C@H]2[C@@H](O)C=C[C@H]3[C@H]1C5 [H]C([H])([H])[C@]([H])(O)F [#1]OC [1H]C [H]O[H] [H]F
     [H]Cl
-    """.split(),
+    """.split(),  # noqa: SIM905
     "C" * 300,
     "N[C@@H](C)C(=O)" * 30 + "O",
     "C1CC1" * 60,
