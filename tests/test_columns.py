@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molmp.errors import ColumnError, ConfigError, DataError
@@ -102,6 +102,7 @@ def test_targets_and_what_is_left_out():
         "empty": ["", "NA", "nan"],
         "constant": ["1", "1.0", "1"],
         "split": ["0", "1", "1"],
+        "Fold": ["a", "b", "b"],
         "weight": ["0.5", "1", "1"],
         "step": ["1", "2", "3"],
         "num_rings": ["1", "2", "2"],
@@ -122,6 +123,7 @@ def test_targets_and_what_is_left_out():
         "empty": "no values",
         "constant": "one value only",
         "split": "a split by its name",
+        "Fold": "a split by its name",
         "weight": "weights by its name",
     }
 
@@ -139,6 +141,7 @@ def test_no_numbers(cell):
     assert not is_number(cell)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_written_floats_are_read_back(value):
     assert is_number(repr(value))

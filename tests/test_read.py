@@ -11,7 +11,7 @@ import tracemalloc
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
@@ -166,6 +166,7 @@ def test_every_row_comes_out_once(write, count):
     assert seen == list(range(count))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["C", "CCO", "N#N"]), st.text(max_size=8), st.text(max_size=8)), max_size=9))
 def test_what_the_csv_module_writes_is_read(tmp_path_factory, cells):
     text = io.StringIO(newline="")

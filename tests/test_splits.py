@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.DataStructs import BulkTanimotoSimilarity
@@ -65,6 +65,7 @@ def test_sizes(how, sizes):
     assert [len(part) for part in split] == pytest.approx([1000 * size for size in sizes], abs=1)
 
 
+@settings(deadline=None)
 @given(count=st.integers(3, 40), seed=st.integers(0, 99))
 def test_small_tables_have_a_row_in_each_part(count, seed):
     split = make_split("random", ["C"] * count, seed=seed)

@@ -10,7 +10,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molmp.errors import ConfigError, DataError
@@ -93,6 +93,7 @@ def test_ragged_rows_keep_their_text_and_our_columns_their_place(tmp_path):
 cells = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=5))
 def test_cells_survive_reading_and_writing(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("t")

@@ -168,14 +168,14 @@ def find_target_columns(
 
 
 def _no_target(name: str, cells: Sequence[str], first: bool) -> str | None:
+    if role := _ROLES.get(_plain(name)):
+        return f"{role} by its name"
     texts = {cell.strip() for cell in cells if not is_missing(cell)}
     if not texts:
         return "no values"
     words = [text for text in texts if not is_number(text)]
     if words and not {text.lower() for text in texts} <= {"true", "false"}:
         return f"not numeric, for example {min(words)!r}"
-    if role := _ROLES.get(_plain(name)):
-        return f"{role} by its name"
     values: set[Any] = {text.lower() for text in texts} if words else {float(text) for text in texts}
     if not words:
         if all(float(text).is_integer() for text in texts) and (not name or _names_identifier(name)):

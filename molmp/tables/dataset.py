@@ -83,9 +83,8 @@ def load_dataset(
         raise ConfigError(f"no task {task!r}; there are {listed(TASKS)}")
     with open_table(path, delimiter=delimiter, smiles_column=smiles_column) as table:
         roles = {"SMILES": table.smiles_index}
-        for role, name in (("weights", weight_column), ("split", split_column), ("time", time_column)):
-            if name is not None:
-                roles[role] = table.index(name)
+        asked = {"weights": weight_column, "split": split_column, "time": time_column}
+        roles |= {role: table.index(name) for role, name in asked.items() if name is not None}
         rows = list(table)
     problems = {i: row.problem for i, row in enumerate(rows) if row.problem is not None}
     blank = ("",) * len(table.columns)
@@ -102,9 +101,6 @@ def load_dataset(
     names = tuple(table.columns[i] for i in targets)
     labels = [read_labels(column(i), task) for i in targets]
     notes.append(_tell_task(table.where, names, labels, asked=task))
-    unknown = set(units or {}) - set(names)
-    if unknown:
-        raise ConfigError(f"a unit is given for {listed(sorted(unknown))}, no target; targets are {listed(names)}")
     return Dataset(
         where=table.where,
         smiles=cells[roles["SMILES"]],
@@ -112,7 +108,7 @@ def load_dataset(
         target_names=names,
         task=labels[0].task,
         class_names={name: label.classes for name, label in zip(names, labels, strict=True) if label.classes},
-        units=dict(units or {}),
+        units=_units(units or {}, names),
         weights=read_weights(column(roles["weights"])) if "weights" in roles else None,
         split=cells[roles["split"]] if "split" in roles else None,
         times=read_times(column(roles["time"])) if "time" in roles else None,
@@ -146,6 +142,13 @@ def _target_indices(
         if i in taken:
             raise ConfigError(f"column {table.columns[i]!r} is both the {taken[i]} column and a target")
     return found
+
+
+def _units(units: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    unknown = [name for name in units if name not in names]
+    if unknown:
+        raise ConfigError(f"a unit is given for {listed(unknown)}, no target; targets are {listed(names)}")
+    return dict(units)
 
 
 def _tell_problems(rows: list[Row], problems: dict[int, Problem]) -> str:
