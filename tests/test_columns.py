@@ -284,6 +284,11 @@ def test_classes_are_told(load):
     assert "classes" not in load(molecules(3, 1, 2, 5)).notes[-1]
 
 
+def test_the_only_other_column_may_hold_classes(load):
+    data = load(molecules("toxic", "safe", "toxic", "safe", "toxic", "safe"))
+    assert (data.task, data.class_names) == ("binary", {"y": ("safe", "toxic")})
+
+
 def test_malformed_rows_are_kept_without_labels(load):
     data = load("smiles,y\nC,1\nCC,2,3\nCCC\nCCCC,4\n")
     assert data.smiles == ["C", "", "", "CCCC"]
@@ -298,9 +303,11 @@ def test_malformed_rows_are_kept_without_labels(load):
 @pytest.mark.parametrize(
     ("text", "options", "error", "message"),
     [
-        (molecules("x", "y"), {}, DataError, r"no column of numbers to learn; left out: y \(not numeric, for ex"),
-        (molecules("1", "1"), {}, DataError, r"left out: y \(one value only\)"),
-        (molecules("", ""), {}, DataError, r"left out: y \(no values\)"),
+        (molecules("1", "x"), {}, DataError, r"row 2 \(line 3\): column 'y' has 'x', not a number"),
+        (molecules("1", "1"), {}, DataError, "one value or class only"),
+        (molecules("", ""), {}, DataError, "all labels of 'y' are missing"),
+        (molecules("7", "9", header="smiles,id"), {}, DataError, r"left out: id \(an identifier by its name\)"),
+        ("smiles,a,b\nC,x,1\nCC,y,1\n", {}, DataError, r"left out: a \(not numeric, for example 'x'\), b \(one value"),
         (molecules("1", "x"), {"target_columns": ["y"]}, DataError, r"row 2 \(line 3\): column 'y' has 'x'"),
         (molecules("1", "1"), {"target_columns": ["y"]}, DataError, "one value or class only"),
         (molecules("", ""), {"target_columns": ["y"]}, DataError, "all labels of 'y' are missing"),

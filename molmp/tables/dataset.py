@@ -124,6 +124,9 @@ def _target_indices(
     taken = {index: role for role, index in roles.items()}
     if asked is None:
         found, left_out = find_target_columns(table.columns, cells, taken)
+        others = [i for i in range(len(table.columns)) if i not in taken]
+        if not found and len(others) == 1 and "by its name" not in left_out[table.columns[others[0]]]:
+            return others  # it must be meant: its own error says more, and words may be classes
         if not found:
             why = listed(f"{name} ({reason})" for name, reason in left_out.items())
             raise DataError(f"{table.where} has no column of numbers to learn; left out: {why}")

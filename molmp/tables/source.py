@@ -118,7 +118,7 @@ def _open_path(path: Path) -> IO[bytes]:
     except FileNotFoundError:
         folder = path.parent
         there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-        close = difflib.get_close_matches(path.name, there, n=3)
+        close = difflib.get_close_matches(path.name, there, n=3, cutoff=0.75)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise DataError(f"no such file: {path}{hint}") from None
 
