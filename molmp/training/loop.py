@@ -82,7 +82,7 @@ def fit(model: MoleculeModel, examples: Examples, train: np.ndarray, val: np.nda
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _Schedule(config, steps_per_epoch))
-    best, best_epoch, weights_of_best = math.inf, 0, None
+    best, best_epoch, weights_of_best = (math.inf, math.inf), 0, None
     for epoch in range(1, config.epochs + 1):
         started = time.perf_counter()
         model.train()
@@ -156,11 +156,11 @@ def _validate(
     return float(loss), math.nan if score is None else score
 
 
-def _criterion(task: str, val_loss: float, val_score: float) -> float:
-    """Lower is better; the loss where the main metric is undefined."""
+def _criterion(task: str, val_loss: float, val_score: float) -> tuple[float, float]:
+    """Lower is better: the main metric, where that is equal or undefined the loss."""
     if math.isnan(val_score):
-        return val_loss
-    return val_score if MAIN_METRIC[task] in LOWER_IS_BETTER else -val_score
+        return 0.0, val_loss
+    return val_score if MAIN_METRIC[task] in LOWER_IS_BETTER else -val_score, val_loss
 
 
 def _restore(model: MoleculeModel, weights: dict[str, Tensor] | None) -> None:

@@ -54,9 +54,10 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     labels = problem.labels[problem.featurized.rows]
     weights = np.ones(len(labels)) if problem.weights is None else problem.weights[problem.featurized.rows]
     _check_parts(parts, labels, problem.targets)
-    targets = problem.targets.fit(labels[parts["train"]])
+    counts = (~np.isnan(labels)).any(axis=1) & (weights > 0)
+    useful = parts["train"][counts[parts["train"]]]
+    targets = problem.targets.fit(labels[useful])
     examples = Examples(graphs, targets, labels, weights)
-    useful = parts["train"][(~np.isnan(labels[parts["train"]])).any(axis=1) & (weights[parts["train"]] > 0)]
     models: list[MoleculeModel] = []
     history: list[dict[str, Any]] = []
     for member in range(config.ensemble):

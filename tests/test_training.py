@@ -1,0 +1,235 @@
+"""Training: laws of the loop, and what every part of a run must agree on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from molmp.chem.featurize import GraphOptions, featurize
+from molmp.errors import ConfigError, DataError, DeviceError
+from molmp.nn.batch import DeviceGraphs
+from molmp.nn.config import ModelConfig
+from molmp.nn.device import pick_device
+from molmp.tables.splits import Split
+from molmp.training.config import TrainConfig
+from molmp.training.loop import Epoch, Examples, Step, _batches, _Schedule, fit, predict_outputs
+from molmp.training.objective import task_loss
+from molmp.training.problem import Problem
+from molmp.training.run import MemberDone, Trained, new_model, train
+from molmp.training.targets import Target, Targets
+
+SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
+NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8)
+QUICK = TrainConfig(epochs=3, batch_size=8)
+
+
+def problem(
+    labels: np.ndarray, targets: Targets, smiles: list[str] = SMILES, weights: np.ndarray | None = None
+) -> Problem:
+    rows = np.arange(len(smiles))
+    return Problem(
+        featurized=featurize(smiles), options=GraphOptions(), targets=targets, labels=labels, weights=weights,
+        split=Split(rows[: -8], rows[-8:-4], rows[-4:]),
+    )  # fmt: skip
+
+
+def carbons() -> Problem:
+    labels = np.array([[float(s.count("C"))] for s in SMILES])
+    return problem(labels, Targets("regression", (Target(name="carbons", unit="atoms"),)))
+
+
+def finish(p: Problem, network: ModelConfig = NETWORK, config: TrainConfig = QUICK) -> Trained:
+    *_, last = train(p, network, config, device="cpu")
+    assert isinstance(last, Trained)
+    return last
+
+
+def test_it_learns_to_count_carbons() -> None:
+    trained = finish(carbons(), config=TrainConfig(epochs=150, batch_size=8, lr=5e-3, patience=0))
+    assert trained.bundle.metrics["train"]["rmse"] < 0.3
+
+
+def test_same_seed_same_weights_to_the_bit() -> None:
+    first, second = finish(carbons()), finish(carbons())
+    for name, weight in first.bundle.members[0].items():
+        assert torch.equal(weight, second.bundle.members[0][name]), name
+    assert [h["train_loss"] for h in first.history] == [h["train_loss"] for h in second.history]
+
+
+def test_another_seed_other_weights() -> None:
+    other = finish(carbons(), config=TrainConfig(epochs=3, batch_size=8, seed=1))
+    assert first_weight(other) != first_weight(finish(carbons()))
+
+
+def first_weight(trained: Trained) -> float:
+    return float(trained.bundle.members[0]["head.0.weight"][0, 0])
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    torch.manual_seed(1)
+    first = new_model(NETWORK, 1, seed=5)
+    torch.rand(100)
+    second = new_model(NETWORK, 1, seed=5)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
+    rows = np.arange(10)
+    assert np.array_equal(np.concatenate([*_batches(rows, 3, 0, 7)]), np.concatenate([*_batches(rows, 5, 0, 7)]))
+    assert not np.array_equal(np.concatenate([*_batches(rows, 5, 0, 7)]), np.concatenate([*_batches(rows, 5, 0, 8)]))
+    assert [len(b) for b in _batches(rows, 3, 0, 1)] == [3, 3, 3, 1]
+
+
+def test_records_come_in_order() -> None:
+    kinds = [type(record) for record in train(carbons(), NETWORK, TrainConfig(epochs=2, batch_size=12), device="cpu")]
+    assert kinds == [Step, Step, Epoch, Step, Step, Epoch, MemberDone, Trained]
+
+
+def test_the_best_epoch_is_kept() -> None:
+    p = carbons()
+    graphs = DeviceGraphs(p.featurized.graphs, steps=2)
+    targets = p.targets.fit(p.labels[p.split.train])
+    examples = Examples(graphs, targets, p.labels, np.ones(len(p.labels)))
+    model = new_model(NETWORK, 1, 0)
+    config = TrainConfig(epochs=12, batch_size=8, lr=0.5)  # so high that the score jumps
+    epochs = [r for r in fit(model, examples, p.split.train, p.split.val, config, seed=0) if isinstance(r, Epoch)]
+    best = min(epochs, key=lambda e: e.val_score)
+    assert best.epoch < len(epochs), "no jump: this test would not see a mistake"
+    (decoded,) = targets.decode(predict_outputs(model, graphs, p.split.val))
+    assert np.sqrt(np.mean((decoded - p.labels[p.split.val, 0]) ** 2)) == pytest.approx(best.val_score, rel=1e-6)
+
+
+def test_patience_stops() -> None:
+    p = carbons()
+    config = TrainConfig(epochs=200, batch_size=8, lr=0.5, patience=2)
+    trained = finish(p, config=config)
+    best = max(h["epoch"] for h in trained.history if h["best"])
+    assert len(trained.history) == best + 2 < 200
+
+
+def test_unlabelled_molecules_change_nothing() -> None:
+    p = carbons()
+    labels = np.vstack([p.labels, [[np.nan]]])
+    more = problem(p.labels, p.targets)
+    longer = Problem(
+        featurized=featurize([*SMILES, "c1ccccc1"]), options=p.options, targets=p.targets, labels=labels, weights=None,
+        split=Split(np.append(p.split.train, len(SMILES)), p.split.val, p.split.test),
+    )  # fmt: skip
+    assert finish(longer).bundle.metrics["test"] == pytest.approx(finish(more).bundle.metrics["test"], rel=1e-4)
+
+
+def test_weight_zero_is_as_good_as_absent() -> None:
+    p = carbons()
+    weights = np.ones(len(SMILES))
+    weights[3] = 0
+    spoiled, missing = p.labels.copy(), p.labels.copy()
+    spoiled[3], missing[3] = 1e6, np.nan
+    metrics = finish(problem(spoiled, p.targets, weights=weights)).bundle.metrics
+    assert metrics["test"] == finish(problem(missing, p.targets)).bundle.metrics["test"]
+
+
+def test_weights_count() -> None:
+    p = carbons()
+    weights = np.linspace(0.1, 3, len(SMILES))
+    assert finish(problem(p.labels, p.targets, weights=weights)).bundle.metrics != finish(p).bundle.metrics
+
+
+def test_an_ensemble_predicts_the_mean_of_its_members() -> None:
+    p = carbons()
+    both = finish(p, config=TrainConfig(epochs=2, batch_size=8, ensemble=2))
+    single = [finish(p, config=TrainConfig(epochs=2, batch_size=8, seed=seed)) for seed in (0, 1)]
+    mean = np.mean([t.predictions["test"][0] for t in single], axis=0)
+    np.testing.assert_allclose(both.predictions["test"][0], mean, rtol=1e-6)
+    assert {h["member"] for h in both.history} == {0, 1}
+
+
+def test_unreadable_rows_are_passed_over() -> None:
+    smiles = [*SMILES]
+    smiles[2] = "C1CC"
+    labels = np.array([[float(s.count("C"))] for s in smiles])
+    trained = finish(problem(labels, carbons().targets, smiles))
+    assert 2 not in trained.parts["train"]
+    assert len(trained.parts["train"]) == len(SMILES) - 9
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "metric"), [("binary", ("0", "1"), "roc_auc"), ("multiclass", ("a", "b", "c"), "log_loss")]
+)
+def test_classification_learns(task: str, classes: tuple[str, ...], metric: str) -> None:
+    labels = np.array([[float(i % 4 % len(classes))] for i in range(len(SMILES))])
+    targets = Targets(task, (Target(name="end", classes=classes),))
+    trained = finish(problem(labels, targets), config=TrainConfig(epochs=80, batch_size=8, lr=5e-3, patience=0))
+    assert trained.bundle.metrics["train"]["accuracy"] > 0.7
+    assert trained.bundle.metrics["val"][metric] is not None
+
+
+def test_multiclass_targets_of_different_sizes() -> None:
+    outputs = torch.randn(4, 5, dtype=torch.float64)
+    labels = torch.tensor([[0, 2], [1, 0], [float("nan"), 1], [1, float("nan")]], dtype=torch.float64)
+    loss = task_loss("multiclass", [2, 3])(outputs, labels, torch.ones(4, dtype=torch.float64))
+    parts = [torch.log_softmax(outputs[:, :2], 1), torch.log_softmax(outputs[:, 2:], 1)]
+    picked = [parts[k][i, int(labels[i, k])] for i in range(4) for k in range(2) if not labels[i, k].isnan()]
+    assert float(loss) == pytest.approx(-float(torch.stack(picked).mean()))
+
+
+def test_schedule_rises_then_falls() -> None:
+    factor = _Schedule(TrainConfig(epochs=10, warmup=0.1), steps_per_epoch=10)
+    values = [factor(step) for step in range(100)]
+    assert max(values) == values[9] == 1.0
+    assert values[:10] == sorted(values[:10])
+    assert values[9:] == sorted(values[9:], reverse=True)
+    assert factor(100) == pytest.approx(0.01)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice() -> None:
+    with pytest.raises(DataError, match=r"training diverged in epoch \d+.*--lr than 1e\+30"):
+        finish(carbons(), config=TrainConfig(epochs=5, batch_size=8, lr=1e30))
+
+
+def test_no_labels_are_refused() -> None:
+    p = carbons()
+    for part, word in (("train", "training"), ("val", "validation")):
+        labels = p.labels.copy()
+        labels[getattr(p.split, part)] = np.nan
+        with pytest.raises(DataError, match=f"no {word} molecule that can be read has a label"):
+            finish(problem(labels, p.targets))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"lr": 0.0}, "lr must be above 0, got 0.0"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1"),
+        ({"warmup": 1.0}, "warmup must be from 0 to below 1"),
+        ({"patience": -1}, "patience must be at least 0"),
+        ({"ensemble": 0}, "ensemble must be at least 1"),
+    ],
+)
+def test_senseless_options(setting: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**setting)
+
+
+def test_options_as_plain_data() -> None:
+    config = TrainConfig(lr=0.5, seed=3)
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(ConfigError, match="unknown training option 'speed'; there are epochs"):
+        TrainConfig.from_dict({"speed": 1})
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(DeviceError, match=r"there is no device 'cuda:99' here; there is .*cpu"):
+        pick_device("cuda:99")
+
+
+def test_bundle_round_trip(tmp_path: Path) -> None:
+    from molmp.inference.model_file import load_bundle, save_bundle
+
+    bundle = finish(carbons()).bundle
+    save_bundle(bundle, tmp_path / "run")
+    loaded = load_bundle(tmp_path / "run")
+    assert loaded.to_dict() == bundle.to_dict()
+    assert all(torch.equal(t, loaded.members[0][n]) for n, t in bundle.members[0].items())
