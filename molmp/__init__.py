@@ -12,6 +12,15 @@ _HOMES = {
     "InvalidSmilesError": "molmp.errors",
     "MolmpError": "molmp.errors",
     "MolGraphs": "molmp.chem.graphs",
+    "GraphOptions": "molmp.chem.featurize",
+    "featurize": "molmp.chem.featurize",
+    "AtomPairFingerprint": "molmp.chem.fingerprints",
+    "GraphFeaturizer": "molmp.chem.fingerprints",
+    "MACCSKeys": "molmp.chem.fingerprints",
+    "MorganFingerprint": "molmp.chem.fingerprints",
+    "RDKitDescriptors": "molmp.chem.fingerprints",
+    "RDKitFingerprint": "molmp.chem.fingerprints",
+    "TopologicalTorsionFingerprint": "molmp.chem.fingerprints",
 }
 
 __all__ = [*_HOMES, "__version__"]

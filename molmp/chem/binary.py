@@ -16,15 +16,8 @@ import numpy as np
 from rdkit import Chem
 
 from molmp.chem.features import (
-    ATOM_FIELDS,
-    BOND_FIELDS,
-    CIP_LABELS,
-    TETRAHEDRAL,
-    UNNAMED_STEREO,
-    Field,
-    key_weights,
-    lookup_table,
-)
+    ATOM_FIELDS, BOND_FIELDS, CIP_LABELS, TETRAHEDRAL, UNNAMED_STEREO, Field, key_weights, lookup_table,
+)  # fmt: skip
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.plain import plain_graphs
 from molmp.chem.stereo import name_stereocentres

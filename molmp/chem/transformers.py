@@ -1,0 +1,121 @@
+"""What the scikit-learn transformers of molecules share: their input, their checks, rows made in chunks."""
+
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse
+from joblib import Parallel, delayed
+from rdkit import Chem
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from molmp.chem.molecules import as_list, raise_for_errors, read_molecules
+from molmp.chem.smiles import STANDARDIZE, quiet_rdkit
+from molmp.errors import DataError, InvalidSmilesError
+
+__all__ = ["MoleculeTransformer", "RowTransformer"]
+
+SMALLEST_CHUNK, LARGEST_CHUNK = 1_000, 5_000
+"""Rows computed at a time, and sent to another process where there are several."""
+
+CONSTRAINTS: dict[str, list[Any]] = {
+    "chirality": ["boolean"],
+    "counts": ["boolean"],
+    "explicit_hydrogens": ["boolean"],
+    "max_distance": [Interval(Integral, 1, None, closed="left")],
+    "max_path": [Interval(Integral, 1, None, closed="left")],
+    "n_jobs": [Integral, None],
+    "names": [str, "array-like"],
+    "on_error": [StrOptions({"raise", "nan"})],
+    "radius": [Interval(Integral, 0, None, closed="left")],
+    "size": [Interval(Integral, 1, None, closed="left")],
+    "sparse": ["boolean"],
+    "standardize": [StrOptions(set(STANDARDIZE))],
+}
+"""What each parameter may be, in scikit-learn's terms."""
+
+
+class MoleculeTransformer(TransformerMixin, BaseEstimator):
+    """What all share: parameters checked when used, tags, no state."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._parameter_constraints = {name: CONSTRAINTS[name] for name in cls._get_param_names()}
+
+    def fit(self, X: Any, y: object = None) -> Self:
+        """Check the parameters; nothing is learned from ``X``."""
+        self._validate_params()
+        self._check(as_list(X))
+        return self
+
+    def _check(self, items: list[Any]) -> None:
+        if not items:
+            raise DataError("X holds no molecules; at least 1 is needed")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, True, False
+        tags.requires_fit = False
+        return tags
+
+
+class RowTransformer(MoleculeTransformer):
+    """One row of float32 for each molecule: a subclass says what the columns are and how a molecule fills them."""
+
+    on_error: str
+    n_jobs: int | None
+    sparse: bool = False
+
+    def _names(self) -> list[str]:
+        """Names of the columns."""
+        raise NotImplementedError
+
+    def _reader(self) -> Callable[[Chem.Mol], np.ndarray]:
+        """A function from a molecule to its row; made where it is used, for RDKit's generators do not pickle."""
+        raise NotImplementedError
+
+    def transform(self, X: Any) -> Any:
+        """Rows of numbers, shape ``(n, number of columns)``, float32; a CSR matrix where ``sparse``.
+
+        Raises
+        ------
+        DataError
+            Naming every molecule that cannot be read, where ``on_error`` is ``"raise"``.
+        """
+        self._validate_params()
+        items = as_list(X)
+        self._check(items)
+        width = len(self._names())
+        size = min(max(SMALLEST_CHUNK, len(items) // 64), LARGEST_CHUNK)
+        chunks = [items[start : start + size] for start in range(0, len(items), size)]
+        jobs = Parallel(n_jobs=self.n_jobs if len(chunks) > 1 else 1)
+        parts = jobs(delayed(_rows)(self, chunk, width) for chunk in chunks)
+        if self.on_error == "raise":
+            raise_for_errors(_numbered([errors for _, errors in parts], size))
+        blocks = [rows for rows, _ in parts]
+        return scipy.sparse.vstack(blocks, format="csr") if self.sparse else np.concatenate(blocks)
+
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Names of the columns, whatever the input's column is called."""
+        return np.array(self._names(), dtype=object)
+
+
+def _rows(transformer: RowTransformer, items: Sequence[Any], width: int) -> tuple[Any, dict[int, InvalidSmilesError]]:
+    mols, errors = read_molecules(items)
+    read = transformer._reader()
+    rows = np.full((len(mols), width), np.nan, np.float32)
+    with quiet_rdkit():
+        for row, mol in enumerate(mols):
+            if mol is not None:
+                rows[row] = read(mol)
+    return scipy.sparse.csr_matrix(rows) if transformer.sparse else rows, errors
+
+
+def _numbered(chunks: Sequence[dict[int, InvalidSmilesError]], size: int) -> dict[int, InvalidSmilesError]:
+    return {
+        number * size + row: InvalidSmilesError(error.smiles, error.code, error.reason, number * size + row)
+        for number, errors in enumerate(chunks)
+        for row, error in errors.items()
+    }
