@@ -15,9 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from rdkit import Chem
 
-from molmp.chem.features import (
-    ATOM_FIELDS, BOND_FIELDS, CIP_LABELS, TETRAHEDRAL, UNNAMED_STEREO, Field, key_weights, lookup_table,
-)  # fmt: skip
+from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, CIP_LABELS, TETRAHEDRAL, UNNAMED_STEREO, key_parts
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.plain import plain_graphs
 from molmp.chem.stereo import name_stereocentres
@@ -103,14 +101,7 @@ def _version(buffer: bytes) -> tuple[int, int]:
     return int.from_bytes(buffer[8:12], "little"), int.from_bytes(buffer[12:16], "little")
 
 
-def _weighted(fields: Sequence[Field]) -> dict[str, np.ndarray]:
-    """Part of each raw value in the key of a row, for each field, shape ``(256,)``, int64."""
-    weights = key_weights(fields)
-    return {field.name: lookup_table(field) * weight for field, weight in zip(fields, weights, strict=True)}
-
-
-_ATOM_PARTS = _weighted(ATOM_FIELDS)
-_BOND_PARTS = _weighted(BOND_FIELDS)
+_ATOM_PARTS, _BOND_PARTS = key_parts(ATOM_FIELDS), key_parts(BOND_FIELDS)
 _SP3 = int(Chem.HybridizationType.SP3)
 _SINGLE = int(Chem.BondType.SINGLE)
 

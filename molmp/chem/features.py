@@ -14,8 +14,8 @@ import numpy as np
 from rdkit import Chem
 
 __all__ = [
-    "ATOM_FIELDS", "BOND_FIELDS", "Field", "atom_row", "bond_row", "column_names", "key_rows", "key_weights",
-    "lookup_table", "row_keys",
+    "ATOM_FIELDS", "BOND_FIELDS", "Field", "atom_row", "bond_row", "column_names", "key_parts", "key_rows",
+    "key_weights", "lookup_table", "row_keys",
 ]  # fmt: skip
 
 NO_LABEL, UNNAMED_STEREO = 0, 255
@@ -148,6 +148,12 @@ def key_weights(fields: Sequence[Field]) -> np.ndarray:
 def row_keys(rows: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
     """Keys of rows of codes, shape ``(N, len(fields))`` to ``(N,)``, int64."""
     return rows.astype(np.int64) @ key_weights(fields)
+
+
+def key_parts(fields: Sequence[Field]) -> dict[str, np.ndarray]:
+    """What each raw value of each field adds to the key of a row, by name, shape ``(256,)``, int64."""
+    weights = key_weights(fields)
+    return {field.name: lookup_table(field) * weight for field, weight in zip(fields, weights, strict=True)}
 
 
 def key_rows(keys: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
