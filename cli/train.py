@@ -17,6 +17,7 @@ from .progress import follow
 
 if TYPE_CHECKING:
     from molmp.errors import InvalidSmilesError
+    from molmp.tables.dataset import Dataset
     from molmp.training.problem import Problem
 
 MOST_ERRORS = 5
@@ -136,7 +137,7 @@ def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
         options.tell(note)
     graphs = GraphOptions(**_fields_of(GraphOptions, settings))
     featurized = featurize(dataset.smiles, graphs, n_jobs=settings["n_jobs"], progress=True)
-    _tell_errors(featurized.errors)
+    _tell_errors(dataset, featurized.errors)
     split = split_rows(
         dataset, readable_rows(dataset, featurized), settings["split"], file=settings["splits_file"],
         sizes=settings["split_sizes"], seed=settings["seed"],
@@ -146,11 +147,13 @@ def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
     return dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset)), dataset.smiles
 
 
-def _tell_errors(errors: "dict[int, InvalidSmilesError]") -> None:
-    for error in list(errors.values())[:MOST_ERRORS]:
-        options.tell(str(error))
-    if len(errors) > MOST_ERRORS:
-        options.tell(f"and {len(errors) - MOST_ERRORS} more rows that cannot be read")
+def _tell_errors(dataset: "Dataset", errors: "dict[int, InvalidSmilesError]") -> None:
+    told = [row for row in errors if row not in dataset.problems]
+    for row in told[:MOST_ERRORS]:
+        where = f"row {row + 1} (line {dataset.lines[row]})"
+        options.tell(f"{where} is not used: cannot read SMILES {dataset.smiles[row]!r}: {errors[row].reason}")
+    if len(told) > MOST_ERRORS:
+        options.tell(f"and {len(told) - MOST_ERRORS} more rows that cannot be read")
 
 
 def _print_summary(run: Path, metrics: dict[str, float | None]) -> None:
