@@ -16,7 +16,6 @@ from molmp.chem.featurize import GraphOptions, featurize
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.molecules import as_smiles, raise_for_errors
 from molmp.chem.transformers import MoleculeTransformer, RowTransformer
-from molmp.errors import ConfigError
 
 __all__ = [
     "AtomPairFingerprint", "GraphFeaturizer", "MACCSKeys", "MorganFingerprint", "RDKitDescriptors", "RDKitFingerprint",
@@ -75,11 +74,6 @@ class _HashedFingerprint(RowTransformer):
     def _reader(self) -> Callable[[Chem.Mol], np.ndarray]:
         generator = self._generator()
         return generator.GetCountFingerprintAsNumPy if self.counts else generator.GetFingerprintAsNumPy
-
-    def _check(self, items: list[Any]) -> None:
-        super()._check(items)
-        if self.sparse and self.on_error == "nan":
-            raise ConfigError("on_error='nan' fills whole rows, which a sparse matrix is not for: use sparse=False")
 
 
 class MorganFingerprint(_HashedFingerprint):

@@ -1,6 +1,7 @@
 """Why a SMILES is refused: one stable code and one short reason. Called for bad rows only, so it may be slow."""
 
 import re
+from numbers import Real
 from typing import Any
 
 from rdkit import Chem
@@ -16,7 +17,7 @@ CODES = {"AtomValenceException": "valence", "KekulizeException": "kekulize", "At
 
 def text_reason(smiles: Any) -> tuple[str, str]:
     """Code and reason for a text that may not go to RDKit, which would read parts of it as a name or an extension."""
-    if smiles is None or smiles == "" or smiles != smiles:  # NaN
+    if _is_missing(smiles):
         return "empty", "it is empty"
     if not isinstance(smiles, str):
         return "not-text", f"it is {type(smiles).__name__}, not text"
@@ -26,6 +27,15 @@ def text_reason(smiles: Any) -> tuple[str, str]:
         if not (character.isascii() and character.isprintable()):
             return "non-ascii", f"it holds the character U+{ord(character):04X} at position {place + 1}"
     return "syntax", "not SMILES syntax"
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value
+    # pandas.NA can be compared with nothing, and is not worth importing pandas for.
+    if type(value).__name__ in ("NoneType", "NAType", "NaTType"):
+        return True
+    return isinstance(value, Real) and bool(value != value)
 
 
 def unreadable_reason(smiles: str) -> tuple[str, str]:

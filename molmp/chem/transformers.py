@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from molmp.chem.molecules import as_list, raise_for_errors, read_molecules
 from molmp.chem.smiles import STANDARDIZE, quiet_rdkit
-from molmp.errors import DataError, InvalidSmilesError
+from molmp.errors import ConfigError, DataError, InvalidSmilesError
 
 __all__ = ["MoleculeTransformer", "RowTransformer"]
 
@@ -75,6 +75,12 @@ class RowTransformer(MoleculeTransformer):
     def _reader(self) -> Callable[[Chem.Mol], np.ndarray]:
         """A function from a molecule to its row; made where it is used, for RDKit's generators do not pickle."""
         raise NotImplementedError
+
+    def _check(self, items: list[Any]) -> None:
+        super()._check(items)
+        self._names()
+        if self.sparse and self.on_error == "nan":
+            raise ConfigError("on_error='nan' fills whole rows, which a sparse matrix is not for: use sparse=False")
 
     def transform(self, X: Any) -> Any:
         """Rows of numbers, shape ``(n, number of columns)``, float32; a CSR matrix where ``sparse``.
