@@ -34,7 +34,7 @@ class _GroupedMatmul(torch.autograd.Function):
         ctx.counts = counts
         out_QF = x_QD.new_empty(x_QD.shape[0], matrices_TDF.shape[2])
         for x, matrix, out in zip(x_QD.split(counts), matrices_TDF, out_QF.split(counts), strict=True):
-            out.copy_(matmul(x, matrix.t()))
+            matmul(x, matrix.t(), out=out)
         return out_QF
 
     @staticmethod
@@ -45,7 +45,7 @@ class _GroupedMatmul(torch.autograd.Function):
         grad_x, grad_matrices = torch.empty_like(x_QD), torch.empty_like(matrices_TDF)
         parts = (t.split(ctx.counts) for t in (grad_QF, x_QD, grad_x))
         for grad, x, out, matrix, out_matrix in zip(*parts, matrices_TDF, grad_matrices, strict=True):
-            out.copy_(matmul(grad, matrix))
+            matmul(grad, matrix, out=out)
             out_matrix.copy_(matmul_transposed(x, grad))
         return grad_x, grad_matrices, None
 

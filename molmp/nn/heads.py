@@ -4,6 +4,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from molmp.nn.linear import Linear
+
 __all__ = ["MLP"]
 
 
@@ -32,8 +34,8 @@ class MLP(nn.Sequential):
         widths = [inputs, *[hidden] * layers]
         modules: list[nn.Module] = []
         for before, after in pairwise(widths):
-            modules += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
-        super().__init__(*modules, nn.Linear(widths[-1], outputs))
+            modules += [Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+        super().__init__(*modules, Linear(widths[-1], outputs))
 
     def forward(self, vector: Tensor) -> Tensor:
         """Map ``(B, inputs)`` to ``(B, outputs)``."""

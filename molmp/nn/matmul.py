@@ -15,13 +15,13 @@ from torch import Tensor
 __all__ = ["matmul", "matmul_transposed"]
 
 ROWS = 64
-"""Rows for oneDNN are a multiple of this."""
+"""Rows for oneDNN are fewer than this or a multiple of it."""
 
 LEAST = 1 << 21
 """Multiplications below which preparing and calling a oneDNN kernel does not pay."""
 
 
-def matmul(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
+def matmul(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """Return ``x @ w.t() + bias``, shape ``(M, N)``, as a linear layer does.
 
     >>> matmul(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]))
@@ -29,12 +29,15 @@ def matmul(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None = None) -> Tensor:
     """
     rows = _rows_for_onednn(x_MK, w_NK, w_NK.shape[0])
     if rows == 0:
-        return x_MK @ w_NK.t() if bias_N is None else torch.addmm(bias_N, x_MK, w_NK.t())
-    out_MN: Tensor = torch.ops.mkldnn._linear_pointwise(x_MK[:rows], w_NK, bias_N, "none", [], "")
-    if rows == x_MK.shape[0]:
-        return out_MN
-    rest = x_MK[rows:] @ w_NK.t() if bias_N is None else torch.addmm(bias_N, x_MK[rows:], w_NK.t())
-    return torch.cat([out_MN, rest])
+        return _mkl(x_MK, w_NK, bias_N, out)
+    first: Tensor = torch.ops.mkldnn._linear_pointwise(x_MK[:rows], w_NK, bias_N, "none", [], "")
+    if out is None:
+        if rows == x_MK.shape[0]:
+            return first
+        out = x_MK.new_empty(x_MK.shape[0], w_NK.shape[0])
+    out[:rows] = first
+    _mkl(x_MK[rows:], w_NK, bias_N, out[rows:])
+    return out
 
 
 def matmul_transposed(x_MK: Tensor, y_MN: Tensor) -> Tensor:
@@ -46,18 +49,23 @@ def matmul_transposed(x_MK: Tensor, y_MN: Tensor) -> Tensor:
     rows = _rows_for_onednn(x_MK, y_MN, y_MN.shape[1])
     if rows == 0:
         return x_MK.t() @ y_MN
-    # oneDNN is quicker when the result is wide.
-    if y_MN.shape[1] < x_MK.shape[1]:
+    if y_MN.shape[1] < x_MK.shape[1]:  # oneDNN is quicker when the result is wide
         return matmul_transposed(y_MN, x_MK).t()
     out_KN: Tensor = torch.ops.mkldnn._linear_pointwise(x_MK[:rows].t(), y_MN[:rows].t(), None, "none", [], "")
     return out_KN if rows == x_MK.shape[0] else out_KN.addmm_(x_MK[rows:].t(), y_MN[rows:])
+
+
+def _mkl(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None, out: Tensor | None) -> Tensor:
+    return torch.mm(x_MK, w_NK.t(), out=out) if bias_N is None else torch.addmm(bias_N, x_MK, w_NK.t(), out=out)
 
 
 def _rows_for_onednn(x_MK: Tensor, other: Tensor, N: int) -> int:
     M, K = x_MK.shape
     if M * K * N < LEAST or x_MK.dtype != torch.float32 or x_MK.device.type != "cpu" or not _onednn():
         return 0
-    return M // ROWS * ROWS if _dense(x_MK) and _dense(other) else 0
+    if not (_dense(x_MK) and _dense(other)):
+        return 0
+    return M if M < ROWS else M // ROWS * ROWS
 
 
 def _dense(matrix: Tensor) -> bool:

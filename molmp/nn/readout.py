@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from molmp.nn.linear import Linear, linear
 from molmp.nn.segment import Bags, bag_dot, bag_max, bag_mean, bag_softmax, bag_sum
 
 __all__ = ["Attention", "Max", "Mean", "Readouts", "Set2Set", "Sum"]
@@ -55,7 +56,7 @@ class Attention(nn.Module):
         super().__init__()
         self.width = hidden
         self.score = nn.Linear(hidden, 1, bias=False)  # a bias would cancel in the softmax
-        self.value = nn.Linear(hidden, hidden)
+        self.value = Linear(hidden, hidden)
 
     def forward(self, h_RD: Tensor, molecules: Bags) -> Tensor:
         """Read out, shape ``(B, D)``."""
@@ -84,13 +85,13 @@ class Set2Set(nn.Module):
         """Read out, shape ``(B, 2 D)``."""
         D = h_RD.shape[1]
         W_input, W_state, b_input, b_state = self.lstm.all_weights[0]
-        weight = torch.cat([W_input[:, :D] + W_state, W_input[:, D:]], 1).t()
+        weight = torch.cat([W_input[:, :D] + W_state, W_input[:, D:]], 1)
         bias = b_input + b_state
         # Before the first step q and r are zero: the first question is the same for every molecule.
         q, cell = (x.expand(len(molecules), -1) for x in _lstm(bias.unsqueeze(0), None))
         r = _attend(h_RD, q, molecules)
         for _ in range(self.steps - 1):
-            q, cell = _lstm(torch.addmm(bias, torch.cat([q, r], 1), weight), cell)
+            q, cell = _lstm(linear(torch.cat([q, r], 1), weight, bias), cell)
             r = _attend(h_RD, q, molecules)
         return torch.cat([q, r], 1)
 

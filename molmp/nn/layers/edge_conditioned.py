@@ -14,6 +14,7 @@ from molmp.nn.batch import Level, Messages
 from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.gated import GatedUpdate
 from molmp.nn.grouped_matmul import grouped_matmul
+from molmp.nn.linear import Linear
 from molmp.nn.message_passing import MessagePassing
 from molmp.nn.segment import Rows, plain, take
 
@@ -37,7 +38,7 @@ class EdgeConditioned(MessagePassing):
     def __init__(self, hidden: int, edge_hidden: int = 128, aggregation: str = "sum", *, rectify: bool = True) -> None:
         super().__init__(aggregation)
         self.edge_embedding = CodeEmbedding(BOND_FIELDS, edge_hidden)
-        self.edge_output = nn.Linear(edge_hidden, hidden * hidden)
+        self.edge_output = Linear(edge_hidden, hidden * hidden)
         self.bias = nn.Parameter(torch.zeros(hidden)) if rectify else None
         self.gru = GatedUpdate(hidden)
         self.hidden = hidden
@@ -64,7 +65,7 @@ class EdgeConditioned(MessagePassing):
     def update(self, message_RD: Tensor, h_SD: Tensor, level: Level) -> Tensor:
         """Let a gated recurrent unit decide."""
         if self.bias is not None:
-            message_RD = F.relu(message_RD + self.bias)
+            message_RD = (message_RD + self.bias).relu_()
         return self.gru(message_RD, h_SD, level.previous)
 
 
