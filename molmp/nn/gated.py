@@ -14,6 +14,9 @@ from molmp.nn.segment import Rows, bag_sum, plain, take
 
 __all__ = ["GatedUpdate"]
 
+BLOCK = 1024
+"""Rows updated together where no gradient is wanted: their gates stay in the processor's cache."""
+
 
 class GatedUpdate(nn.GRUCell):
     """A gated recurrent unit (K. Cho et al., Learning phrase representations using RNN encoder-decoder for statistical
@@ -36,6 +39,8 @@ class GatedUpdate(nn.GRUCell):
         if plain():
             return super().forward(message_RD, before_SD if previous is None else take(before_SD, previous))
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        if not torch.is_grad_enabled() and before_SD.device.type == "cpu":
+            return _in_blocks(message_RD, before_SD, *weights, previous)
         after_RD: Tensor = _Gated.apply(message_RD, before_SD, *weights, previous)
         return after_RD
 
@@ -44,6 +49,26 @@ def _differentiable(inputs: Sequence[Tensor], previous: Rows | None) -> Tensor:
     message_RD, before_SD, W_i, W_h, b_i, b_h = inputs
     h_RD = before_SD if previous is None else take(before_SD, previous)
     return torch.gru_cell(message_RD, h_RD, W_i, W_h, b_i, b_h)
+
+
+def _in_blocks(
+    m_RD: Tensor, before_SD: Tensor, W_i: Tensor, W_h: Tensor, b_i: Tensor, b_h: Tensor, previous: Rows | None
+) -> Tensor:
+    """Forward only, without any ``(R, 3 D)`` tensor: large batches spent half their time on paging it in."""
+    D = before_SD.shape[1]
+    hidden_SG = matmul(before_SD, W_h, b_h)
+    out_RD = torch.empty_like(m_RD)
+    for start in range(0, m_RD.shape[0], BLOCK):
+        rows = slice(start, start + BLOCK)
+        hidden, h = hidden_SG[rows], before_SD[rows]
+        if previous is not None:
+            hidden = hidden_SG.index_select(0, previous.index[rows])
+            h = before_SD.index_select(0, previous.index[rows])
+        gates = matmul(m_RD[rows], W_i, b_i)
+        r_and_z = gates[:, : 2 * D].add_(hidden[:, : 2 * D]).sigmoid_()
+        n = _tanh_(gates[:, 2 * D :].addcmul_(r_and_z[:, :D], hidden[:, 2 * D :]))
+        torch.lerp(n, h, r_and_z[:, D:], out=out_RD[rows])
+    return out_RD
 
 
 def _tanh_(x: Tensor) -> Tensor:
