@@ -21,6 +21,11 @@ _HOMES = {
     "RDKitDescriptors": "molmp.chem.fingerprints",
     "RDKitFingerprint": "molmp.chem.fingerprints",
     "TopologicalTorsionFingerprint": "molmp.chem.fingerprints",
+    "Predictor": "molmp.inference.predictor",
+    "load": "molmp.inference.predictor",
+    "MPNNClassifier": "molmp.estimators",
+    "MPNNEmbedding": "molmp.estimators",
+    "MPNNRegressor": "molmp.estimators",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from molmp.chem.featurize import Featurized, GraphOptions, featurize
-from molmp.chem.fingerprints import as_smiles, raise_for_errors
+from molmp.chem.molecules import as_smiles, raise_for_errors
 from molmp.errors import ConfigError, DataError, FileFormatError, listed
 from molmp.inference.predictor import Predictor
 from molmp.nn.model import ModelConfig
@@ -266,7 +266,8 @@ class MPNNEmbedding(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     model
-        Folder of a trained model, a loaded :class:`~molmp.inference.predictor.Predictor`, or a fitted estimator.
+        Folder of a trained model, or a :class:`~molmp.inference.predictor.Predictor` such as ``estimator.predictor_``
+        (not the estimator itself: scikit-learn's ``clone`` would make it forget).
     on_error
         ``"raise"`` names every unreadable SMILES; ``"nan"`` gives rows of NaN.
     """
@@ -280,8 +281,7 @@ class MPNNEmbedding(TransformerMixin, BaseEstimator):
         """Load the model; nothing is learned from ``X``."""
         if self.on_error not in ("raise", "nan"):
             raise ConfigError(f"on_error must be 'raise' or 'nan', got {self.on_error!r}")
-        model = getattr(self.model, "predictor_", self.model)
-        self.predictor_ = model if isinstance(model, Predictor) else Predictor.load(model)
+        self.predictor_ = self.model if isinstance(self.model, Predictor) else Predictor.load(self.model)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
