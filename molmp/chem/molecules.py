@@ -5,7 +5,7 @@ from typing import Any
 
 from rdkit import Chem
 
-from molmp.chem.smiles import parse_smiles, quiet_rdkit
+from molmp.chem.smiles import parse_smiles, quiet_rdkit, standardize
 from molmp.errors import DataError, InvalidSmilesError
 
 __all__ = ["as_list", "as_smiles", "raise_for_errors", "read_molecules"]
@@ -51,18 +51,25 @@ def as_smiles(X: Any) -> list[Any]:
         return [Chem.MolToSmiles(item) if isinstance(item, Chem.Mol) else item for item in as_list(X)]
 
 
-def read_molecules(items: Iterable[Any]) -> tuple[list[Chem.Mol | None], dict[int, InvalidSmilesError]]:
-    """Molecules of SMILES, None where there is an error; RDKit's own pass through."""
+def read_molecules(
+    items: Iterable[Any], how: str = "none"
+) -> tuple[list[Chem.Mol | None], dict[int, InvalidSmilesError]]:
+    """Molecules of SMILES, None where there is an error, brought into the standard form ``how``."""
     mols: list[Chem.Mol | None] = []
     errors: dict[int, InvalidSmilesError] = {}
     for row, item in enumerate(items):
         try:
-            readable = isinstance(item, Chem.Mol) and item.GetNumAtoms() > 0
-            mols.append(item if readable else parse_smiles("" if isinstance(item, Chem.Mol) else item, row))
+            mols.append(standardize(_molecule(item), how))
         except InvalidSmilesError as error:
-            errors[row] = error
+            errors[row] = InvalidSmilesError(error.smiles, error.code, error.reason, row)
             mols.append(None)
     return mols, errors
+
+
+def _molecule(item: Any) -> Chem.Mol:
+    if isinstance(item, Chem.Mol) and item.GetNumAtoms() > 0:
+        return item
+    return parse_smiles("" if isinstance(item, Chem.Mol) else item)
 
 
 def raise_for_errors(errors: Mapping[int, InvalidSmilesError]) -> None:

@@ -90,6 +90,16 @@ class RowTransformer(MoleculeTransformer):
         DataError
             Naming every molecule that cannot be read, where ``on_error`` is ``"raise"``.
         """
+        rows, errors = self.rows_and_errors(X)
+        if self.on_error == "raise":
+            raise_for_errors(errors)
+        return rows
+
+    def rows_and_errors(self, X: Any, standardize: str = "none") -> tuple[Any, dict[int, InvalidSmilesError]]:
+        """Rows, NaN (where sparse: empty) for what cannot be read, and the reasons by row; never raises for a molecule.
+
+        ``standardize``: what is done to the molecules first, see :func:`molmp.chem.smiles.standardize`.
+        """
         self._validate_params()
         items = as_list(X)
         self._check(items)
@@ -97,21 +107,22 @@ class RowTransformer(MoleculeTransformer):
         size = min(max(SMALLEST_CHUNK, len(items) // 64), LARGEST_CHUNK)
         chunks = [items[start : start + size] for start in range(0, len(items), size)]
         jobs = Parallel(n_jobs=self.n_jobs if len(chunks) > 1 else 1)
-        parts = jobs(delayed(_rows)(self, chunk, width) for chunk in chunks)
-        if self.on_error == "raise":
-            raise_for_errors(_numbered([errors for _, errors in parts], size))
+        parts = jobs(delayed(_rows)(self, chunk, width, standardize) for chunk in chunks)
         blocks = [rows for rows, _ in parts]
-        return scipy.sparse.vstack(blocks, format="csr") if self.sparse else np.concatenate(blocks)
+        rows = scipy.sparse.vstack(blocks, format="csr") if self.sparse else np.concatenate(blocks)
+        return rows, _numbered([errors for _, errors in parts], size)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Names of the columns, whatever the input's column is called."""
         return np.array(self._names(), dtype=object)
 
 
-def _rows(transformer: RowTransformer, items: Sequence[Any], width: int) -> tuple[Any, dict[int, InvalidSmilesError]]:
-    mols, errors = read_molecules(items)
+def _rows(
+    transformer: RowTransformer, items: Sequence[Any], width: int, standardize: str
+) -> tuple[Any, dict[int, InvalidSmilesError]]:
+    mols, errors = read_molecules(items, standardize)
     read = transformer._reader()
-    rows = np.full((len(mols), width), np.nan, np.float32)
+    rows = np.full((len(mols), width), 0 if transformer.sparse else np.nan, np.float32)
     with quiet_rdkit():
         for row, mol in enumerate(mols):
             if mol is not None:

@@ -1,0 +1,111 @@
+"""`molmp featurize`: a table of molecules to graphs, fingerprints, descriptors or learned fingerprints."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from molmp.chem.featurize import GraphOptions
+from molmp.chem.pool import count_jobs
+from molmp.chem.smiles import STANDARDIZE
+from molmp.errors import ConfigError
+
+from . import options
+
+if TYPE_CHECKING:
+    from molmp.tables.features import Features
+
+CLASSES = {
+    "morgan": "MorganFingerprint",
+    "atompair": "AtomPairFingerprint",
+    "torsion": "TopologicalTorsionFingerprint",
+    "rdkit": "RDKitFingerprint",
+    "maccs": "MACCSKeys",
+    "descriptors": "RDKitDescriptors",
+}
+"""Kinds that are transformers of molmp's."""
+
+BATCH = 1_000
+"""Rows for each process at a time."""
+
+
+@click.command()
+@click.argument("table", metavar="IN")
+@click.option("-o", "--output", required=True, metavar="OUT", help="File to write.")
+@click.option("--kind", type=click.Choice(["graph", *CLASSES, "embedding"]), required=True, help="What to compute.")
+@click.option(
+    "-m", "--model", metavar="RUN", type=click.Path(path_type=Path), help="Trained model of --kind embedding."
+)
+@click.option(
+    "--radius", type=click.IntRange(0, 20), metavar="N", help="Bonds from the central atom, for morgan.  [default: 2]"
+)
+@click.option("--size", type=click.IntRange(1, 2**20), metavar="N", help="Columns of a fingerprint.  [default: 2048]")
+@click.option("--counts", is_flag=True, default=None, help="A fingerprint counts instead of 0 or 1.")
+@options.smiles_column
+@click.option("--standardize", type=click.Choice(STANDARDIZE), help="What is done to molecules first.  [default: none]")
+@click.option("--explicit-hydrogens", is_flag=True, default=None, help="Hydrogens become atoms of the graph.")
+@options.on_error
+@options.workers
+def featurize(
+    table: str, output: str, kind: str, model: Path | None, smiles_column: str | None, on_error: str, n_jobs: int,
+    **settings: Any,
+) -> None:  # fmt: skip
+    """Turn a file of SMILES into graphs, fingerprints or descriptors.
+
+    IN may be CSV, TSV, SMI, SDF or Parquet, compressed or not; - reads standard input. OUT is a graph store (.graphs)
+    for --kind graph; otherwise a table (.csv, .tsv, .csv.gz, .parquet; -: stdout) with the columns of IN, the features
+    and the reason why a row has none as error, or arrays (.npz). A file that exists is replaced when all is done.
+    """
+    from molmp.tables.features import check_output, write_features, write_graphs
+
+    check_output(output, graphs=kind == "graph")
+    given = {name: value for name, value in settings.items() if value is not None}
+    batch = BATCH * count_jobs(n_jobs)
+    if kind == "graph":
+        _refuse(kind, given, {"standardize", "explicit_hydrogens"})
+        outcome = write_graphs(
+            table, output, GraphOptions(**given), smiles_column=smiles_column, on_error=on_error, n_jobs=n_jobs,
+            batch=batch, tell=options.tell,
+        )  # fmt: skip
+    else:
+        features = _embedding(model, given, n_jobs) if kind == "embedding" else _transformer(kind, given, n_jobs)
+        outcome = write_features(
+            table, output, features, smiles_column=smiles_column, on_error=on_error, batch=batch, tell=options.tell
+        )
+    options.tell(str(outcome))
+
+
+def _refuse(kind: str, given: dict[str, Any], known: set[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"--{name.replace('_', '-')} does not go with --kind {kind}")
+
+
+def _transformer(kind: str, given: dict[str, Any], n_jobs: int) -> "Features":
+    import molmp
+    from molmp.tables.features import Features
+
+    make = getattr(molmp, CLASSES[kind])
+    parameters = set(make().get_params()) - {"standardize"}
+    _refuse(kind, given, parameters & {"radius", "size", "counts"} | {"standardize"})
+    how = given.pop("standardize", "none")
+    transformer = make(**given, n_jobs=n_jobs)
+    names = list(transformer.get_feature_names_out())
+    return Features(names, kind != "descriptors", lambda texts: transformer.rows_and_errors(texts, how))
+
+
+def _embedding(model: Path | None, given: dict[str, Any], n_jobs: int) -> "Features":
+    _refuse("embedding", given, set())
+    if model is None:
+        raise ConfigError("--kind embedding needs a trained model: --model RUN")
+    from molmp.chem.featurize import featurize
+    from molmp.inference.predictor import load
+    from molmp.tables.features import Features
+
+    predictor = load(model)
+
+    def read(texts: Any) -> Any:
+        featurized = featurize(texts, predictor.bundle.options, n_jobs=n_jobs)
+        return predictor.embed_featurized(featurized), featurized.errors
+
+    return Features([f"mpnn_{i}" for i in range(predictor.embedding_width)], False, read)
