@@ -45,10 +45,16 @@ class GatedUpdate(nn.GRUCell):
         return after_RD
 
 
-def _differentiable(inputs: Sequence[Tensor], previous: Rows | None) -> Tensor:
-    message_RD, before_SD, W_i, W_h, b_i, b_h = inputs
-    h_RD = before_SD if previous is None else take(before_SD, previous)
-    return torch.gru_cell(message_RD, h_RD, W_i, W_h, b_i, b_h)
+def _differentiable_backward(
+    inputs: Sequence[Tensor], previous: Rows | None, grad_RD: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Compute the gradients of the inputs in a way that can itself be differentiated."""
+    # Aliases, because one input may have been computed from another: what flows that way is not this step's.
+    message_RD, before_SD, *weights = aliases = [x.view_as(x) for x in inputs]
+    after_RD = torch.gru_cell(message_RD, before_SD if previous is None else take(before_SD, previous), *weights)
+    wanted = [x for x in aliases if x.requires_grad]
+    grads = iter(torch.autograd.grad(after_RD, wanted, grad_RD, create_graph=True))
+    return (*(next(grads) if x.requires_grad else None for x in aliases), None)
 
 
 def _in_blocks(
@@ -100,8 +106,7 @@ class _Gated(torch.autograd.Function):
         *inputs, gates_RG, candidate_RD = ctx.saved_tensors
         previous: Rows | None = ctx.previous
         if torch.is_grad_enabled():  # the gradient is to be differentiated again
-            after = _differentiable(inputs, previous)
-            return (*torch.autograd.grad(after, inputs, grad_RD, create_graph=True), None)
+            return _differentiable_backward(inputs, previous, grad_RD)
         m_RD, before_SD, W_i, W_h, _, _ = inputs
         D = before_SD.shape[1]
         r, z, n = gates_RG.split(D, 1)
