@@ -13,7 +13,7 @@ from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.nn.batch import DeviceGraphs, GraphBatch
 from molmp.nn.device import pick_device
 from molmp.training.bundle import Bundle
-from molmp.training.run import mean_prediction
+from molmp.training.targets import mean_prediction
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,9 +15,9 @@ from molmp.training.config import TrainConfig
 from molmp.training.loop import Epoch, Examples, Step, fit, predict_outputs
 from molmp.training.metrics import evaluate
 from molmp.training.problem import Problem
-from molmp.training.targets import Targets
+from molmp.training.targets import Targets, mean_prediction
 
-__all__ = ["MemberDone", "Trained", "mean_prediction", "new_model", "train"]
+__all__ = ["MemberDone", "Trained", "new_model", "train"]
 
 
 class MemberDone(NamedTuple):
@@ -82,11 +82,6 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     )  # fmt: skip
     used = {name: problem.featurized.rows[rows] for name, rows in parts.items()}
     yield Trained(bundle, history, used, predictions)
-
-
-def mean_prediction(predictions: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
-    """Mean over the members of an ensemble of what ``Targets.decode`` gives for each."""
-    return [np.mean(of_target, axis=0) for of_target in zip(*predictions, strict=True)]
 
 
 def new_model(network: ModelConfig, num_outputs: int, seed: int) -> MoleculeModel:

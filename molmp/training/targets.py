@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import special
 
-__all__ = ["Target", "Targets"]
+__all__ = ["Target", "Targets", "mean_prediction"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,3 +119,8 @@ class Targets:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """From plain data."""
         return cls(data["task"], tuple(Target(**t | {"classes": tuple(t["classes"])}) for t in data["targets"]))
+
+
+def mean_prediction(predictions: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
+    """Mean over the members of an ensemble of what ``Targets.decode`` gives for each."""
+    return [np.mean(of_target, axis=0) for of_target in zip(*predictions, strict=True)]
