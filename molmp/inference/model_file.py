@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch.overrides import TorchFunctionMode
 
 from molmp.errors import ConfigError, FileFormatError
 from molmp.nn.model import MoleculeModel
@@ -91,7 +92,7 @@ def _members(weights: Mapping[str, torch.Tensor], count: int) -> tuple[dict[str,
 
 
 def _check_weights(bundle: Bundle) -> None:
-    with torch.device("meta"):
+    with torch.device("meta"), _NoInitialWeights():
         expected = MoleculeModel(bundle.network, bundle.targets.num_outputs).state_dict()
     if not bundle.members:
         raise FileFormatError("it has no networks")
@@ -106,6 +107,15 @@ def _check_weights(bundle: Bundle) -> None:
                 )
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise FileFormatError(f"weight {name!r} is not finite")
+
+
+class _NoInitialWeights(TorchFunctionMode):
+    """Build networks without drawing their weights: on the meta device that would import torch's compiler first."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs or {})
 
 
 def _replace(path: Path, content: bytes) -> None:
