@@ -106,10 +106,13 @@ def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
     network = ModelConfig(**_fields_of(ModelConfig, settings))
     config = TrainConfig(**_fields_of(TrainConfig, settings))
 
+    from molmp.nn.process import keep_memory, set_threads
     from molmp.run_folder import new_folder, write_run
     from molmp.training.metrics import MAIN_METRIC
     from molmp.training.run import train
 
+    set_threads()
+    keep_memory()
     with new_folder(output, replace=force) as folder:
         problem, smiles = _read(table, settings)
         metric = MAIN_METRIC[problem.targets.task]
@@ -126,7 +129,7 @@ def _fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
-    from molmp.chem.featurize import featurize
+    from molmp.chem.cache import cache_folder, cached_featurize
     from molmp.tables.dataset import load_dataset
     from molmp.training.problem import dataset_problem, file_facts, readable_rows, split_rows
 
@@ -136,7 +139,8 @@ def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
     for note in dataset.notes:
         options.tell(note)
     graphs = GraphOptions(**_fields_of(GraphOptions, settings))
-    featurized = featurize(dataset.smiles, graphs, n_jobs=settings["n_jobs"], progress=True)
+    cache = None if settings["no_cache"] else settings["cache"] or cache_folder()
+    featurized = cached_featurize(dataset.smiles, graphs, cache=cache, n_jobs=settings["n_jobs"], progress=True)
     _tell_errors(dataset, featurized.errors)
     split = split_rows(
         dataset, readable_rows(dataset, featurized), settings["split"], file=settings["splits_file"],
