@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy import special
 
 __all__ = ["Target", "Targets", "mean_prediction"]
 
@@ -81,6 +80,8 @@ class Targets:
         parts = np.split(outputs, np.cumsum(self.widths)[:-1], axis=1)
         if self.task == "regression":
             return [part[:, 0] * t.scale + t.center for part, t in zip(parts, self.items, strict=True)]
+        from scipy import special  # takes longer to load than 1,000 molecules to predict
+
         if self.task == "binary":
             return [special.expit(part[:, 0]) for part in parts]
         return [special.softmax(part, axis=1) for part in parts]
