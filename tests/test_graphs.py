@@ -132,6 +132,14 @@ def test_loading_maps_the_file_and_leaves_it_alone(graphs, tmp_path):
         loaded.atom_types[0] = 1
 
 
+@pytest.mark.parametrize("length", [299, 300])
+def test_wide_numbers_are_aligned_in_the_file(tmp_path, length):
+    featurize(["C" * length, "C=C"]).graphs.save(tmp_path / "a.graphs")
+    loaded = MolGraphs.load(tmp_path / "a.graphs")
+    assert loaded.begins.dtype == np.uint16
+    assert all(getattr(loaded, name).flags.aligned for name in ARRAYS)
+
+
 def test_a_full_disk_leaves_the_old_file_and_no_other(graphs, tmp_path, monkeypatch):
     path = tmp_path / "a.graphs"
     graphs.save(path)
