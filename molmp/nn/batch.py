@@ -13,7 +13,6 @@ version in torch, and a batch travels to another device in one copy: a step ther
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from molmp.chem.graphs import MolGraphs
 from molmp.nn.environments import Bonds, Environments, spans
-from molmp.nn.segment import Bags, Rows
+from molmp.nn.segment import Bags, Rows, kept
 
 __all__ = ["DeviceGraphs", "GraphBatch", "Level", "Messages"]
 
@@ -55,7 +54,7 @@ class Level:
         """``R_r``."""
         return len(self.pairs.inbox)
 
-    @cached_property
+    @kept
     def edges(self) -> Messages:
         """One message for each target and neighbour, ``E`` in all, grouped by target."""
         inbox = self.pairs.inbox
@@ -67,7 +66,7 @@ class Level:
             Bags(Rows(everyone, entries.shape[0]), inbox.offsets),
         )
 
-    @cached_property
+    @kept
     def targets(self) -> Rows:
         """The row of the level before that the target of each edge continues, ``E`` entries."""
         owner = self.edges.inbox.owner

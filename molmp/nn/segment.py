@@ -11,11 +11,11 @@ in one pass and was the quickest way on CPU, 3 to 7 times quicker than ``index_s
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, update_wrapper
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,10 +29,24 @@ __all__ = [
     "bag_mean",
     "bag_softmax",
     "bag_sum",
+    "kept",
     "plain",
     "plain_autograd",
     "take",
 ]
+
+
+T = TypeVar("T")
+
+
+def kept(make: Callable[[Any], T]) -> cached_property[T]:
+    """Make a property once and keep it, fit for gradients even if it is first asked for in inference mode."""
+
+    def make_normal(record: Any) -> T:
+        with torch.inference_mode(False):
+            return make(record)
+
+    return cached_property(update_wrapper(make_normal, make))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +57,7 @@ class Rows:
     """Row of each entry, shape ``(K,)``, int64."""
     num_rows: int
 
-    @cached_property
+    @kept
     def groups(self) -> "Bags":
         """For each row, the entries that name it, in ascending order: ``num_rows`` bags of entries."""
         order, offsets = _group(self.index, self.num_rows)
@@ -61,18 +75,18 @@ class Bags:
     def __len__(self) -> int:
         return self.offsets.shape[0] - 1
 
-    @cached_property
+    @kept
     def sizes(self) -> Tensor:
         """Entries of each bag, shape ``(n,)``."""
         return self.offsets.diff()
 
-    @cached_property
+    @kept
     def owner(self) -> Tensor:
         """The bag of each entry, ascending, shape ``(K,)``."""
         bags = torch.arange(len(self), device=self.offsets.device)
         return torch.repeat_interleave(bags, self.sizes, output_size=self.rows.index.shape[0])
 
-    @cached_property
+    @kept
     def transposed(self) -> "Bags":
         """For each row, the bags that hold it."""
         entries = self.rows.groups
