@@ -89,14 +89,41 @@ def test_a_bad_hash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_same_division(colours(environments, radius), want)
 
 
-def test_degrees_are_compared_too() -> None:
-    # A path of three alike atoms: the ends and the middle differ by nothing but their number of neighbours.
-    store = MolGraphs.pack(
-        np.zeros((3, 12)), np.zeros((2, 4)), np.array([0, 1]), np.array([1, 2]), np.array([3]), np.array([2])
-    )
-    environments = Environments.of(store.atom_types, bonds_of(store), 1)
-    ends_and_middle = environments.colours
-    assert ends_and_middle[0] == ends_and_middle[2] != ends_and_middle[1]
+def alike_atoms(bonds: list[tuple[int, int, int]]) -> MolGraphs:
+    """One molecule of atoms of one type, with these bonds: two atoms and a type each."""
+    begins, ends, types = np.array(bonds).T
+    codes = np.zeros((len(bonds), 4))
+    codes[:, 0] = types
+    num_atoms = max(begins.max(), ends.max()) + 1
+    counts = np.array([num_atoms]), np.array([len(bonds)])
+    return MolGraphs.pack(np.zeros((num_atoms, 12)), codes, begins, ends, *counts)
+
+
+@pytest.mark.parametrize("blind_to", ["types", "everything"])
+@pytest.mark.parametrize(
+    ("bonds", "want"),
+    [
+        ([(0, 1, 0), (1, 2, 0)], [0, 1, 0]),  # ends and middle differ by nothing but their number of neighbours
+        ([(0, 1, 0), (2, 3, 1)], [0, 0, 1, 1]),  # two pairs that differ by nothing but their bond
+        ([(0, 1, 0), (0, 2, 1), (3, 4, 0), (3, 5, 0)], [0, 1, 2, 3, 1, 1]),
+    ],
+)
+def test_comparison_sees_what_a_hash_may_miss(
+    bonds: list[tuple[int, int, int]], want: list[int], blind_to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, drawn = module._hash, []
+
+    def blind_at_first(neighbours: np.ndarray, bonds: Bonds, *rest: object) -> np.ndarray:
+        drawn.append(1)
+        if len(drawn) > 1:
+            return honest(neighbours, bonds, *rest)  # type: ignore[arg-type]
+        offsets = bonds.offsets.astype(np.uint64)
+        return np.diff(offsets) if blind_to == "types" else 0 * offsets[1:]
+
+    monkeypatch.setattr(module, "_hash", blind_at_first)
+    store = alike_atoms(bonds)
+    found = Environments.of(store.atom_types, bonds_of(store), 1).colours
+    assert_same_division(found, list(want))
 
 
 def test_bonds_are_grouped_by_target() -> None:
