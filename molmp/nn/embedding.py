@@ -39,8 +39,7 @@ class CodeEmbedding(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw weights so that the sum has about the variance of a linear layer's output on unit inputs."""
-        if not self.weight.is_meta:  # on "meta" torch would import its compiler, a second of CPU, to draw nothing
-            nn.init.normal_(self.weight, std=1 / math.sqrt(len(self.offsets)))
+        nn.init.normal_(self.weight, std=1 / math.sqrt(len(self.offsets)))
         nn.init.zeros_(self.bias)
 
     def forward(self, codes_UC: Tensor) -> Tensor:

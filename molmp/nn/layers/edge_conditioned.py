@@ -47,8 +47,7 @@ class EdgeConditioned(MessagePassing):
     def reset_parameters(self) -> None:
         """Scale the edge network so that its matrices keep the length of a vector at first."""
         std = 1 / math.sqrt(self.hidden * self.edge_output.in_features)
-        if not self.edge_output.weight.is_meta:  # as in CodeEmbedding
-            nn.init.normal_(self.edge_output.weight, std=std)
+        nn.init.normal_(self.edge_output.weight, std=std)
         nn.init.zeros_(self.edge_output.bias)
 
     def bonds(self, codes_TC: Tensor) -> Tensor:

@@ -1,0 +1,292 @@
+"""The model file: what was saved comes back, and everything else is refused in a sentence."""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import SMILES, tiny_bundle
+
+from molmp.errors import FileFormatError
+from molmp.inference.model_file import load_bundle, save_bundle
+from molmp.inference.predictor import Predictor
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_bundle(tiny_bundle(members=2), tmp_path / "run")
+    return tmp_path / "run"
+
+
+def change(folder: Path, **entries: object) -> None:
+    """Write other entries into model.json."""
+    document = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(document | entries))
+
+
+def change_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write other weights, with their hash."""
+    import hashlib
+
+    save_file(weights, folder / "model.safetensors")
+    change(folder, weights_sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest())
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(FileFormatError) as caught:
+        load_bundle(folder)
+    assert str(folder) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+def test_comes_back(task, tmp_path):
+    bundle = tiny_bundle(task, members=2, hydrogens=True, readout="mean", dropout=0.25)
+    save_bundle(bundle, tmp_path / "new" / "run")
+    again = load_bundle(tmp_path / "new" / "run")
+    assert again.to_dict() == bundle.to_dict()
+    assert again.targets == bundle.targets
+    assert again.options == bundle.options
+    for mine, saved in zip(again.members, bundle.members, strict=True):
+        assert {name: t.dtype for name, t in mine.items()} == {name: t.dtype for name, t in saved.items()}
+        assert all(torch.equal(mine[name], saved[name]) for name in saved)
+
+
+def test_is_the_same_to_the_byte(tmp_path):
+    bundle = tiny_bundle()
+    for name in ("a", "b"):
+        save_bundle(bundle, tmp_path / name)
+    for file in ("model.json", "model.safetensors"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_predicts_the_same(folder):
+    bundle = tiny_bundle(members=2)
+    expected = Predictor(bundle, "cpu").predict(SMILES)
+    for way in (folder, str(folder), folder / "model.json"):
+        np.testing.assert_array_equal(Predictor.load(way, "cpu").predict(SMILES), expected)
+
+
+def test_survives_pickling(folder):
+    predictor = Predictor.load(folder, "cpu")
+    again = pickle.loads(pickle.dumps(predictor))
+    np.testing.assert_array_equal(again.predict(SMILES), predictor.predict(SMILES))
+
+
+def test_no_model_there(tmp_path, folder):
+    assert refused(tmp_path / "none").endswith("is not a molmp model: there is no such folder")
+    (tmp_path / "empty").mkdir()
+    assert refused(tmp_path / "empty").endswith("is not a molmp model: it has no model.json")
+    (folder / "model.safetensors").unlink()
+    assert refused(folder).endswith("is not a molmp model: it has no model.safetensors")
+
+
+def test_a_file_that_is_no_model(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    assert "is not a molmp model: it is a file" in refused(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("content", ["", "{", "\x00\x01", "[1, 2]", '"model"', "{}", '{"format": "1"}', '{"a": 1}'])
+def test_json_of_another_kind(folder, content):
+    (folder / "model.json").write_text(content)
+    message = refused(folder)
+    assert "is damaged" in message or "is not a molmp model" in message
+
+
+def test_json_that_is_not_text(folder):
+    (folder / "model.json").write_bytes(b"\xff\xfe\x00{")
+    assert "is damaged" in refused(folder)
+
+
+def test_newer_format(folder):
+    change(folder, format=99)
+    assert "has model format 99; this molmp reads up to 1: pip install -U molmp" in refused(folder)
+
+
+def test_a_format_that_never_was(folder):
+    change(folder, format=0)
+    assert "has model format 0" in refused(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_truncated_weights(folder, keep):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    assert "model.safetensors is damaged: its content does not match the hash in model.json" in refused(folder)
+
+
+def test_one_flipped_bit(folder):
+    file = folder / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-7] ^= 4
+    file.write_bytes(content)
+    assert "does not match the hash" in refused(folder)
+
+
+def test_weights_that_are_no_safetensors(folder):
+    import hashlib
+
+    (folder / "model.safetensors").write_bytes(b"no tensors here")
+    change(folder, weights_sha256=hashlib.sha256(b"no tensors here").hexdigest())
+    assert "model.safetensors is damaged" in refused(folder)
+
+
+def test_weights_of_another_shape(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["member1.head.3.bias"] = torch.zeros(7)
+    change_weights(folder, weights)
+    assert refused(folder).endswith("weight 'head.3.bias' of member 1 is float32 (7,), not float32 (2,)")
+
+
+def test_weights_of_another_type(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["member0.head.3.bias"] = weights["member0.head.3.bias"].double()
+    change_weights(folder, weights)
+    assert refused(folder).endswith("weight 'head.3.bias' of member 0 is float64 (2,), not float32 (2,)")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite(folder, value):
+    weights = load_file(folder / "model.safetensors")
+    weights["member0.head.3.bias"][0] = value
+    change_weights(folder, weights)
+    assert refused(folder).endswith("weight 'head.3.bias' of member 0 is not finite")
+
+
+def test_weights_missing_and_left_over(folder):
+    weights = load_file(folder / "model.safetensors")
+    bias = weights.pop("member1.head.3.bias")
+    change_weights(folder, weights)
+    assert refused(folder).endswith("weights and configuration differ in 'head.3.bias'")
+    change_weights(folder, weights | {"member1.head.3.bias": bias, "member1.surplus": bias + 1})
+    assert refused(folder).endswith("weights and configuration differ in 'surplus'")
+
+
+@pytest.mark.parametrize("name", ["loose", "member2.head.3.bias", "memberX.head.3.bias", "member-1.head.3.bias"])
+def test_weights_of_nobody(folder, name):
+    weights = load_file(folder / "model.safetensors")
+    change_weights(folder, weights | {name: torch.zeros(2)})
+    assert f"holds {name!r}, which belongs to none of the 2 networks" in refused(folder)
+
+
+@pytest.mark.parametrize("count", [0, -1, "2", 2.0, None, True, 10**9])
+def test_a_number_of_networks_that_makes_no_sense(folder, count):
+    change(folder, num_members=count)
+    refused(folder)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"network": {"layer": "nonsense"}},
+        {"network": {"hidden": "8"}},
+        {"network": {"surprise": 1}},
+        {"network": None},
+        {"training": {"lr": -1}},
+        {"training": {"epochs": "many"}},
+        {"targets": []},
+        {"targets": [{"name": "y"}]},
+        {"targets": "y"},
+        {"targets": None},
+        {"task": "cooking"},
+        {"task": 3},
+        {"task": "multiclass"},
+        {"features": {}},
+        {"features": []},
+        {"versions": None},
+        {"created": None},
+        {"data": 7},
+        {"metrics": []},
+    ],
+    ids=str,
+)
+def test_entries_that_make_no_sense(folder, entries):
+    change(folder, **entries)
+    refused(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["format", "task", "targets", "features", "network", "num_members", "weights_sha256", "versions", "created"],
+)
+def test_entries_that_are_missing(folder, name):
+    document = json.loads((folder / "model.json").read_text())
+    del document[name]
+    (folder / "model.json").write_text(json.dumps(document))
+    refused(folder)
+
+
+@pytest.mark.parametrize("center", [None, "1", True, float("nan"), float("inf")])
+def test_a_scaling_that_makes_no_sense(folder, center):
+    document = json.loads((folder / "model.json").read_text())
+    document["targets"][0]["center"] = center
+    (folder / "model.json").write_text(json.dumps(document))
+    refused(folder)
+
+
+def test_other_features(folder):
+    document = json.loads((folder / "model.json").read_text())
+    document["features"]["atom"][3] = "something else"
+    (folder / "model.json").write_text(json.dumps(document))
+    assert "was trained on other atom or bond features" in refused(folder)
+
+
+def test_a_network_too_large_for_the_memory_is_refused_before_it_is_built(folder):
+    document = json.loads((folder / "model.json").read_text())
+    change(folder, network=document["network"] | {"hidden": 1_000_000, "edge_hidden": 1_000_000})
+    assert "weight" in refused(folder)
+
+
+def test_no_code_is_run(folder):
+    """A pickle in the place of the weights is not opened."""
+    import hashlib
+
+    class Trap:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('run')",))
+
+    raw = pickle.dumps(Trap())
+    (folder / "model.safetensors").write_bytes(raw)
+    change(folder, weights_sha256=hashlib.sha256(raw).hexdigest())
+    refused(folder)
+
+
+def test_a_model_is_replaced_whole(folder, monkeypatch):
+    """A disk that is full while model.json is written leaves a folder that is refused, not one that is wrong."""
+    sync, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save_bundle(tiny_bundle(members=3), folder)
+    assert "does not match the hash" in refused(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_loading_imports_no_compiler(folder):
+    code = (
+        "import sys; from molmp.inference.model_file import load_bundle; load_bundle(sys.argv[1]);"
+        "print([name for name in ('torch._dynamo', 'sympy', 'sklearn', 'scipy', 'pandas') if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert out.stdout == "[]\n"
+
+
+def test_a_copy_elsewhere_is_the_same_model(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    np.testing.assert_array_equal(
+        Predictor.load(tmp_path / "copy", "cpu").predict(SMILES), Predictor.load(folder, "cpu").predict(SMILES)
+    )
