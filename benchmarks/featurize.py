@@ -21,15 +21,15 @@ BATCH, STEPS, CHUNK = 64, 3, 1000
 FLOOR = "RDKit MolFromSmiles"
 
 MOLMP = {"molmp, packed store": ("molmp", "packed"), "molmp, batches": ("molmp", "batches")}
-PYG = {"PyG from_smiles": ("pyg", "graphs"), "PyG from_smiles, batches": ("pyg", "batches")}
-CHEMPROP = {
+PEERS = {
     "Chemprop, Python, graphs": ("chemprop", "graphs"),
     "Chemprop, Python, batches": ("chemprop", "batches"),
     "Chemprop, C++ (cuik-molmaker), batches": ("chemprop", "cuik"),
+    "PyG from_smiles": ("pyg", "graphs"),
 }
 SUBJECTS = {
-    "molmp": {FLOOR: ("rdkit", "parse"), **MOLMP, **PYG},
-    "peers": {FLOOR: ("rdkit", "parse"), **MOLMP, **CHEMPROP, **PYG},
+    "molmp": {FLOOR: ("rdkit", "parse"), **MOLMP},
+    "peers": {FLOOR: ("rdkit", "parse"), **MOLMP, **PEERS},
 }
 """By environment: each subject's module and task."""
 
@@ -89,7 +89,7 @@ def measure(workers: Workers, molecules: str, smiles: list[str], rounds: int) ->
 
     def runner(worker: Worker, task: str) -> Callable[[int], float]:
         worker.run(task, chunks[0][:200])  # first calls load tables
-        return lambda k: worker.run(task, chunks[k])["cpu_s"]
+        return lambda k: worker.run(task, chunks[k])["cpu_s"] / len(chunks[k])
 
     runs = {
         (env, subject): runner(workers[env, module], task)
@@ -101,9 +101,7 @@ def measure(workers: Workers, molecules: str, smiles: list[str], rounds: int) ->
     for env, subjects in SUBJECTS.items():
         versions = versions_of(python_of(env))
         facts = {"molmp, packed store": {"bytes_per_molecule": workers[env, "molmp"].ask("store bytes", smiles)}}
-        series = [
-            Series(s, [t / len(smiles) for t in spent[env, s]], versions=versions, facts=facts.get(s)) for s in subjects
-        ]
+        series = [Series(s, spent[env, s], versions=versions, facts=facts.get(s)) for s in subjects]
         parameters = {"molecules": molecules, "batch": BATCH, "environment": env}
         made = lines("featurize", parameters, "molecule", series, base=FLOOR)
         save(made)

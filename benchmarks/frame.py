@@ -36,9 +36,9 @@ SCHEMA = {
     "unit": str,  # what ``seconds`` are for: molecule, step, process
     "clock": str,  # whose seconds: ``cpu`` time of the process, or the ``device``'s
     "seconds": float,  # median of one unit
-    "rounds": int,
+    "turns": int,  # how often it was measured
     "ratio_to": (str, type(None)),  # subject in whose seconds ``ratio`` counts
-    "ratio": (float, type(None)),  # median over rounds
+    "ratio": (float, type(None)),  # median over turns
     "peak_mb": (float, type(None)),  # of a whole process, or above the resting level for a step
     "facts": dict,  # further figures of this subject
     "versions": dict,
@@ -51,11 +51,11 @@ SCHEMA = {
 
 @dataclass(frozen=True)
 class Series:
-    """What one subject took, round by round."""
+    """What one subject took, turn by turn."""
 
     subject: str
     seconds: Sequence[float]
-    """Of one unit, in each round."""
+    """Of one unit, in each turn."""
     peak_mb: float | None = None
     versions: Mapping[str, str] | None = None
     facts: Mapping[str, Any] | None = None
@@ -69,25 +69,21 @@ def interleave(
 ) -> dict[Name, list[float]]:
     """Let every subject do chunk after chunk in turn, in an order drawn anew for each chunk.
 
-    ``runs[subject](chunk)`` returns CPU seconds; the result holds their sum over the chunks for each round.
+    ``runs[subject](chunk)`` returns CPU seconds; the result holds those of every chunk of every round, in that order.
 
     >>> interleave({"a": lambda k: 1.0, "b": lambda k: k + 1.0}, rounds=2, chunks=3)
-    {'a': [3.0, 3.0], 'b': [6.0, 6.0]}
+    {'a': [1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 'b': [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]}
     """
     shuffler = random.Random(seed)
-    totals: dict[Name, list[float]] = {subject: [] for subject in runs}
-    for _ in range(rounds):
-        spent = dict.fromkeys(runs, 0.0)
-        for chunk in range(chunks):
-            for subject in shuffler.sample(list(runs), len(runs)):
-                spent[subject] += runs[subject](chunk)
-        for subject, seconds in spent.items():
-            totals[subject].append(seconds)
-    return totals
+    spent: dict[Name, list[float]] = {subject: [] for subject in runs}
+    for chunk in [*range(chunks)] * rounds:
+        for subject in shuffler.sample(list(runs), len(runs)):
+            spent[subject].append(runs[subject](chunk))
+    return spent
 
 
 def median_ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
-    """Median over the rounds of ``seconds / base``: a round that was slow for both does not count.
+    """Median over the turns of ``seconds / base``: a turn that was slow for both does not count.
 
     >>> median_ratio([2.0, 30.0, 2.2], [1.0, 10.0, 1.0])
     2.2
@@ -116,7 +112,7 @@ def lines(
             "unit": unit,
             "clock": clock,
             "seconds": _round(statistics.median(s.seconds)),
-            "rounds": len(s.seconds),
+            "turns": len(s.seconds),
             "ratio_to": base,
             "ratio": None if base is None else _round(median_ratio(s.seconds, seconds[base])),
             "peak_mb": None if s.peak_mb is None else round(s.peak_mb, 1),

@@ -28,14 +28,14 @@ def test_everybody_does_every_chunk_in_every_round():
         return lambda chunk: calls.append((name, chunk)) or 0.5
 
     spent = frame.interleave({"a": subject("a"), "b": subject("b")}, rounds=3, chunks=4)
-    assert spent == {"a": [2.0] * 3, "b": [2.0] * 3}
+    assert spent == {"a": [0.5] * 12, "b": [0.5] * 12}
     assert sorted(calls) == sorted((name, chunk) for name in "ab" for chunk in range(4) for _ in range(3))
     pairs = [calls[i : i + 2] for i in range(0, len(calls), 2)]
     assert all({name for name, _ in pair} == {"a", "b"} and len({k for _, k in pair}) == 1 for pair in pairs)
     assert len({pair[0][0] for pair in pairs}) == 2  # the order changes
 
 
-def test_ratio_is_taken_round_by_round(made):
+def test_ratio_is_taken_turn_by_turn(made):
     fast, slow = made
     assert (fast["seconds"], fast["ratio"], fast["ratio_to"]) == (2.0, 1.0, "fast")
     assert (slow["seconds"], slow["ratio"], slow["peak_mb"]) == (8.0, 3.0, 12.3)

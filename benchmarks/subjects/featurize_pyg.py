@@ -1,4 +1,4 @@
-"""PyTorch Geometric: ``from_smiles``, one molecule at a time, and batches of what it gives."""
+"""PyTorch Geometric: ``from_smiles``, one molecule at a time."""
 
 import warnings
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from rdkit import RDLogger
-from torch_geometric.data import Batch
 from torch_geometric.utils import from_smiles
 
 from benchmarks.subjects.census import census
@@ -17,21 +16,15 @@ RDLogger.DisableLog("rdApp.*")
 warnings.filterwarnings("ignore")
 
 
-def setup(batch_size: int) -> dict[str, Callable[[list[str]], Any]]:
-    """Tasks by name; batches hold ``batch_size`` molecules."""
+def setup() -> dict[str, Callable[[list[str]], Any]]:
+    """Tasks by name."""
     torch.set_num_threads(1)
+    return {"graphs": graphs, "census": lambda smiles: [_census(text) for text in smiles]}
 
-    def graphs(smiles: list[str]) -> list[Any]:
-        return [from_smiles(text) for text in smiles]
 
-    def batches(smiles: list[str]) -> list[Any]:
-        made = graphs(smiles)
-        return [Batch.from_data_list(made[i : i + batch_size]) for i in range(0, len(made), batch_size)]
-
-    def count(smiles: list[str]) -> list[list[int] | None]:
-        return [_census(text) for text in smiles]
-
-    return {"graphs": graphs, "batches": batches, "census": count}
+def graphs(smiles: list[str]) -> list[Any]:
+    """One data object for each molecule."""
+    return [from_smiles(text) for text in smiles]
 
 
 def _census(text: str) -> list[int] | None:
