@@ -34,7 +34,15 @@ def batch_of(smiles: Sequence[str] = SMILES, *, steps: int = 3, compact: bool = 
 
 def new_model(num_outputs: int = 2, seed: int = 0, **config: object) -> MoleculeModel:
     """A small model in float64; no weight is zero, so that nothing can hide behind one."""
-    settings = {"hidden": 8, "edge_hidden": 6, "head_hidden": 7, "readout": "set2set", **config}
+    settings = {
+        "hidden": 8,
+        "edge_hidden": 6,
+        "head_hidden": 7,
+        "readout": "set2set",
+        "normalize": False,
+        "dropout": 0.0,
+    }
+    settings |= config
     torch.manual_seed(seed)
     model = MoleculeModel(ModelConfig(**settings), num_outputs).double()
     shake(model)

@@ -233,3 +233,11 @@ def test_bundle_round_trip(tmp_path: Path) -> None:
     loaded = load_bundle(tmp_path / "run")
     assert loaded.to_dict() == bundle.to_dict()
     assert all(torch.equal(t, loaded.members[0][n]) for n, t in bundle.members[0].items())
+
+
+def test_the_callers_random_numbers_are_left_alone() -> None:
+    torch.manual_seed(0)
+    want = torch.rand(1)
+    torch.manual_seed(0)
+    finish(carbons(), network=ModelConfig(hidden=8, steps=2, dropout=0.5))
+    assert torch.equal(torch.rand(1), want)

@@ -27,13 +27,13 @@ class ModelConfig:
 
     layer: str = "edge"
     """Operator that passes messages."""
-    hidden: int = 128
+    hidden: int = 64
     """Width of an atom's state."""
     steps: int = 3
     """Bonds that a message travels; all steps share their weights."""
     aggregation: str = "sum"
     """How an atom puts its messages together."""
-    edge_hidden: int = 128
+    edge_hidden: int = 32
     """Hidden width of the network that turns a bond into a matrix."""
     readout: str = "set2set+sum"
     """How a molecule is read from its atoms; several readouts, joined by ``+``, stand side by side.
@@ -42,11 +42,14 @@ class ModelConfig:
     """
     readout_steps: int = 3
     """Questions that set2set asks."""
+    normalize: bool = True
+    """Bring each molecule's vector to mean 0 and deviation 1 before the head (J. L. Ba, J. R. Kiros and G. E. Hinton,
+    Layer normalization, 2016, arXiv 1607.06450)."""
     head_hidden: int = 128
     """Width of the head's hidden layers."""
     head_layers: int = 1
     """Hidden layers of the head."""
-    dropout: float = 0.0
+    dropout: float = 0.1
     """In the head only: between steps it would forbid atoms to share a state."""
 
     def __post_init__(self) -> None:
@@ -63,6 +66,8 @@ class ModelConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
                 raise ConfigError(f"{name} must be a whole number from {smallest} up, got {value!r}")
+        if not isinstance(self.normalize, bool):
+            raise ConfigError(f"normalize must be true or false, got {self.normalize!r}")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be a number from 0 up to, not including, 1, got {self.dropout!r}")
 

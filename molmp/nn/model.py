@@ -1,4 +1,4 @@
-"""The model: ``head(readout(passing(embedding(batch))))``.
+"""The model: ``head(norm(readout(passing(embedding(batch)))))``.
 
 Shapes: R rows of a level, B molecules, H hidden width, D width of the fingerprint.
 """
@@ -37,6 +37,7 @@ class MoleculeModel(nn.Module):
         self.passing = Passing(_layer(config))
         self.readout = _readout(config)
         self.fingerprint_width = self.readout.width
+        self.norm = nn.LayerNorm(self.fingerprint_width) if config.normalize else nn.Identity()
         self.head = MLP(
             self.fingerprint_width, config.head_hidden, num_outputs, layers=config.head_layers, dropout=config.dropout
         )
@@ -48,7 +49,7 @@ class MoleculeModel(nn.Module):
 
     def fingerprint(self, batch: GraphBatch) -> Tensor:
         """Return what the head sees of each molecule, shape ``(B, D)``."""
-        vector: Tensor = self.readout(self.passing(self.embedding(batch), batch), batch.molecules)
+        vector: Tensor = self.norm(self.readout(self.passing(self.embedding(batch), batch), batch.molecules))
         return vector
 
 

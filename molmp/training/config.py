@@ -22,11 +22,11 @@ class TrainConfig:
     """Passes over the training molecules, at most."""
     batch_size: int = 64
     """Molecules of one optimizer step."""
-    lr: float = 1e-3
+    lr: float = 2e-3
     """Peak learning rate: reached after ``warmup`` of all steps, then down a cosine to a hundredth."""
     warmup: float = 0.05
     """Share of the steps in which the learning rate rises."""
-    weight_decay: float = 1e-4
+    weight_decay: float = 0.05
     """Of AdamW."""
     grad_clip: float = 5.0
     """Largest norm of a gradient; longer ones are shortened."""

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -69,7 +70,7 @@ def fit(model: MoleculeModel, examples: Examples, train: np.ndarray, val: np.nda
         *, seed: int) -> Iterator[Step | Epoch]:  # fmt: skip
     """Train ``model`` in place on rows ``train``; when the iterator ends it holds the best epoch's weights.
 
-    The order of epoch ``e`` depends on ``(seed, e)`` alone.
+    The order of epoch ``e`` and what dropout draws in it depend on ``(seed, e)`` alone.
 
     Raises
     ------
@@ -87,10 +88,12 @@ def fit(model: MoleculeModel, examples: Examples, train: np.ndarray, val: np.nda
         started = time.perf_counter()
         model.train()
         total = torch.zeros((), device=device)
-        for rows in _batches(train, config.batch_size, seed, epoch):
+        for step, rows in enumerate(_batches(train, config.batch_size, seed, epoch)):
             places = torch.from_numpy(rows).to(device)
             optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(model(examples.graphs.batch(rows)), labels[places], weights[places])
+            with _randomness(device, seed, epoch, step):
+                outputs = model(examples.graphs.batch(rows))
+            loss = loss_of(outputs, labels[places], weights[places])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
             optimizer.step()
@@ -140,6 +143,14 @@ def _batches(rows: np.ndarray, size: int, seed: int, epoch: int) -> Iterator[np.
     order = np.random.default_rng([seed, epoch]).permutation(rows)
     for start in range(0, len(order), size):
         yield order[start : start + size]
+
+
+@contextmanager
+def _randomness(device: torch.device, seed: int, epoch: int, step: int) -> Iterator[None]:
+    """Let what dropout draws depend on these numbers alone, and leave the caller's generators as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0]))
+        yield
 
 
 def _validate(
