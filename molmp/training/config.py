@@ -18,7 +18,7 @@ class TrainConfig:
     molmp.errors.ConfigError: lr must be above 0, got -1.0
     """
 
-    epochs: int = 60
+    epochs: int = 50
     """Passes over the training molecules, at most."""
     batch_size: int = 64
     """Molecules of one optimizer step."""
