@@ -22,7 +22,7 @@ __all__ = ["main"]
 
 FLOOR = "RDKit MolFromSmiles"
 
-MEMBERS = 5
+WIDTH, MEMBERS = 128, 5
 
 Command = list[str | Path]
 
@@ -53,8 +53,12 @@ def prepare(data: Path, folder: Path) -> dict[str, Command]:
         "Chemprop, batch 512": [*theirs, "--batch-size", "512"],
         "Chemprop, C++ (cuik-molmaker)": [*theirs, "--use-cuikmolmaker-featurization"],
     }
-    for subject, members in (("molmp", "1"), (f"molmp, {MEMBERS} members", str(MEMBERS))):
-        run_process([molmp, "train", "train.csv", "--ensemble", members, *common, f"molmp{members}"], folder)
+    for subject, members in (
+        (f"molmp, width {WIDTH}", "1"),
+        (f"molmp, width {WIDTH}, {MEMBERS} members", str(MEMBERS)),
+    ):
+        sizes = ["--hidden", str(WIDTH), "--ensemble", members]
+        run_process([molmp, "train", "train.csv", *sizes, *common, f"molmp{members}"], folder)
         commands[subject] = [molmp, "predict", "in.csv", "--model", f"molmp{members}", "-o", "out.csv"]
     return commands
 

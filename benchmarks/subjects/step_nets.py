@@ -48,8 +48,11 @@ def setup(smiles: list[str], hidden: int) -> dict[str, Callable[[Any], Any]]:
 
 
 def config(hidden: int) -> ModelConfig:
-    """The network of the bench: 3 message steps, 6 of set2set, a head as wide as the rest."""
-    return ModelConfig(hidden=hidden, steps=3, edge_hidden=128, readout="set2set", readout_steps=6, head_hidden=hidden)
+    """Gilmer's network as PyG's parts can build it, whatever molmp's defaults are."""
+    return ModelConfig(
+        hidden=hidden, steps=3, edge_hidden=128, aggregation="sum", readout="set2set", readout_steps=6,
+        normalize=False, head_hidden=hidden, head_layers=1, dropout=0.0,
+    )  # fmt: skip
 
 
 def new_model(settings: ModelConfig) -> MoleculeModel:
