@@ -16,7 +16,6 @@ from . import options
 from .progress import follow
 
 if TYPE_CHECKING:
-    from molmp.errors import InvalidSmilesError
     from molmp.tables.dataset import Dataset
     from molmp.training.problem import Problem
 
@@ -101,7 +100,7 @@ def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
     """Train a model on a CSV of molecules and write it into RUN.
 
     The table may be CSV, TSV, SMI, SDF or Parquet, compressed or not. RUN gets the model, metrics.json, history.csv,
-    predictions.csv (the test molecules), config.toml, and plots.
+    predictions.csv (the test molecules), unreadable.csv (rows that are not used), config.toml, and plots.
     """
     network = ModelConfig(**_fields_of(ModelConfig, settings))
     config = TrainConfig(**_fields_of(TrainConfig, settings))
@@ -109,16 +108,18 @@ def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
     from molmp.nn.process import keep_memory, set_threads
     from molmp.run_folder import new_folder, write_run
     from molmp.training.metrics import MAIN_METRIC
+    from molmp.training.problem import unreadable_rows
     from molmp.training.run import train
 
     set_threads()
     keep_memory()
     with new_folder(output, replace=force) as folder:
-        problem, smiles = _read(table, settings)
+        problem, dataset = _read(table, settings)
         metric = MAIN_METRIC[problem.targets.task]
         records = train(problem, network, config, device=settings["device"])
         trained = follow(records, len(problem.split.train), config.epochs, metric)
-        for note in write_run(folder, trained, smiles, problem.labels):
+        reasons = unreadable_rows(dataset, problem.featurized)
+        for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons):
             options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
     _print_summary(output, trained.bundle.metrics["test"])
@@ -128,10 +129,10 @@ def _fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in kind.__dataclass_fields__ if name in settings}
 
 
-def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
+def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Dataset]":
     from molmp.chem.cache import cache_folder, cached_featurize
     from molmp.tables.dataset import load_dataset
-    from molmp.training.problem import dataset_problem, file_facts, readable_rows, split_rows
+    from molmp.training.problem import dataset_problem, file_facts, readable_rows, split_rows, unreadable_rows
 
     names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units")
     columns = settings["target_columns"] or None
@@ -141,23 +142,21 @@ def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, list[str]]":
     graphs = GraphOptions(**_fields_of(GraphOptions, settings))
     cache = None if settings["no_cache"] else settings["cache"] or cache_folder()
     featurized = cached_featurize(dataset.smiles, graphs, cache=cache, n_jobs=settings["n_jobs"], progress=True)
-    _tell_errors(dataset, featurized.errors)
+    _tell_unreadable(dataset, unreadable_rows(dataset, featurized))
     split = split_rows(
         dataset, readable_rows(dataset, featurized), settings["split"], file=settings["splits_file"],
         sizes=settings["split_sizes"], seed=settings["seed"],
     )  # fmt: skip
     sizes = ", ".join(f"{name} {len(rows)}" for name, rows in split._asdict().items())
     options.tell(f"molecules: {sizes}")
-    return dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset)), dataset.smiles
+    return dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset)), dataset
 
 
-def _tell_errors(dataset: "Dataset", errors: "dict[int, InvalidSmilesError]") -> None:
-    told = [row for row in errors if row not in dataset.problems]
-    for row in told[:MOST_ERRORS]:
-        where = f"row {row + 1} (line {dataset.lines[row]})"
-        options.tell(f"{where} is not used: cannot read SMILES {dataset.smiles[row]!r}: {errors[row].reason}")
-    if len(told) > MOST_ERRORS:
-        options.tell(f"and {len(told) - MOST_ERRORS} more rows that cannot be read")
+def _tell_unreadable(dataset: "Dataset", reasons: dict[int, str]) -> None:
+    for row, reason in list(reasons.items())[:MOST_ERRORS]:
+        options.tell(f"row {row + 1} (line {dataset.lines[row]}) is not used: {dataset.smiles[row]!r}: {reason}")
+    if len(reasons) > MOST_ERRORS:
+        options.tell(f"and {len(reasons) - MOST_ERRORS} more rows; all stand in unreadable.csv")
 
 
 def _print_summary(run: Path, metrics: dict[str, float | None]) -> None:

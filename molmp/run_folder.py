@@ -46,17 +46,25 @@ def new_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_run(folder: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray) -> list[str]:
+def write_run(
+    folder: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray, unreadable: Mapping[int, str]
+) -> list[str]:
     """Write a run's files into ``folder``; returns notes on what could not be written.
 
     ``model.json`` and ``model.safetensors`` (the model), ``metrics.json``, ``history.csv``, ``predictions.csv`` (the
-    test molecules), and as pictures ``curves.png`` and ``parity.png`` or ``roc.png``. ``smiles`` and ``labels`` of
-    shape ``(n, t)`` are those of all input rows.
+    test molecules), ``unreadable.csv`` where there are such rows, and as pictures ``curves.png`` and ``parity.png`` or
+    ``roc.png``. ``smiles`` and ``labels`` of shape ``(n, t)`` are those of all input rows, ``unreadable`` the reasons
+    by row.
     """
     bundle = trained.bundle
     save_bundle(bundle, folder)
     (folder / "metrics.json").write_text(json.dumps(bundle.metrics, indent=1) + "\n")
     _write_history(folder / "history.csv", trained.history)
+    if unreadable:
+        with (folder / "unreadable.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["row", "smiles", "reason"])
+            writer.writerows([row + 1, smiles[row], reason] for row, reason in sorted(unreadable.items()))
     rows = trained.parts["test"]
     _write_predictions(folder / "predictions.csv", trained, [smiles[row] for row in rows], labels[rows])
     try:

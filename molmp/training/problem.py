@@ -14,7 +14,7 @@ from molmp.tables.dataset import Dataset
 from molmp.tables.splits import SIZES, Split, make_split, read_splits_file, split_by_words
 from molmp.training.targets import Target, Targets
 
-__all__ = ["Problem", "dataset_problem", "file_facts", "readable_rows", "split_rows"]
+__all__ = ["Problem", "dataset_problem", "file_facts", "readable_rows", "split_rows", "unreadable_rows"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +47,13 @@ def dataset_problem(dataset: Dataset, featurized: Featurized, options: GraphOpti
     )  # fmt: skip
 
 
+def unreadable_rows(dataset: Dataset, featurized: Featurized) -> dict[int, str]:
+    """Why input rows cannot be used, by row: malformed ones, and those without a readable molecule."""
+    reasons = {row: error.reason for row, error in featurized.errors.items()}
+    reasons |= {row: problem.reason for row, problem in dataset.problems.items()}
+    return dict(sorted(reasons.items()))
+
+
 def readable_rows(dataset: Dataset, featurized: Featurized) -> np.ndarray:
     """Input rows that are well formed and hold a molecule, ascending.
 
@@ -57,7 +64,7 @@ def readable_rows(dataset: Dataset, featurized: Featurized) -> np.ndarray:
     """
     rows = np.setdiff1d(featurized.rows, list(dataset.problems))
     if not len(rows):
-        reasons = [f"row {row + 1}: {error.reason}" for row, error in featurized.errors.items()]
+        reasons = [f"row {row + 1}: {reason}" for row, reason in unreadable_rows(dataset, featurized).items()]
         raise DataError(f"{dataset.where}: none of its {len(dataset)} rows can be read ({listed(reasons, 3)})")
     return rows
 
