@@ -14,11 +14,6 @@ from molmp.nn.environments import Bonds, Environments, spans
 RADIUS = 3
 
 
-def bonds_of(store: MolGraphs) -> Bonds:
-    first = np.repeat(store.atom_offsets[:-1], store.num_bonds)
-    return Bonds.of(store.begins, store.ends, store.bond_types, first, len(store.atom_types))
-
-
 def by_definition(store: MolGraphs, radius: int) -> list[list[Hashable]]:
     """For each radius the environment of every atom."""
     neighbours: list[list[tuple[int, int]]] = [[] for _ in store.atom_types]
@@ -52,20 +47,20 @@ def colours(environments: Environments, radius: int) -> np.ndarray:
 
 def test_every_radius_is_the_definition() -> None:
     store = graphs()
-    environments = Environments.of(store.atom_types, bonds_of(store), RADIUS)
+    environments = Environments.of(store.atom_types, Bonds.of(store), RADIUS)
     for radius, want in enumerate(by_definition(store, RADIUS)):
         assert_same_division(colours(environments, radius), want)
 
 
 def test_radius_0_is_the_atom_types() -> None:
     store = graphs()
-    environments = Environments.of(store.atom_types, bonds_of(store), RADIUS)
+    environments = Environments.of(store.atom_types, Bonds.of(store), RADIUS)
     np.testing.assert_array_equal(colours(environments, 0), store.atom_types)
 
 
 def test_numbers_are_dense_and_coarser_ones_ascend() -> None:
     store = graphs()
-    environments = Environments.of(store.atom_types, bonds_of(store), RADIUS)
+    environments = Environments.of(store.atom_types, Bonds.of(store), RADIUS)
     sizes = [len(parents) for parents in environments.parents]
     assert set(environments.colours) == set(range(sizes[-1]))
     assert all(np.all(np.diff(parents) >= 0) for parents in environments.parents)
@@ -83,7 +78,7 @@ def test_a_bad_hash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "_hash", careless)
     store = graphs()
-    environments = Environments.of(store.atom_types, bonds_of(store), RADIUS)
+    environments = Environments.of(store.atom_types, Bonds.of(store), RADIUS)
     assert len(drawn) > RADIUS
     for radius, want in enumerate(by_definition(store, RADIUS)):
         assert_same_division(colours(environments, radius), want)
@@ -113,22 +108,33 @@ def test_comparison_sees_what_a_hash_may_miss(
 ) -> None:
     honest, drawn = module._hash, []
 
-    def blind_at_first(neighbours: np.ndarray, bonds: Bonds, *rest: object) -> np.ndarray:
+    def blind_at_first(atoms: np.ndarray, keys: np.ndarray, bonds: Bonds, factors: np.ndarray) -> np.ndarray:
         drawn.append(1)
         if len(drawn) > 1:
-            return honest(neighbours, bonds, *rest)  # type: ignore[arg-type]
+            return honest(atoms, keys, bonds, factors)
         offsets = bonds.offsets.astype(np.uint64)
         return np.diff(offsets) if blind_to == "types" else 0 * offsets[1:]
 
     monkeypatch.setattr(module, "_hash", blind_at_first)
     store = alike_atoms(bonds)
-    found = Environments.of(store.atom_types, bonds_of(store), 1).colours
+    found = Environments.of(store.atom_types, Bonds.of(store), 1).colours
     assert_same_division(found, list(want))
+
+
+@pytest.mark.parametrize("part", [1, 2, 7])
+def test_parts_are_put_together(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = graphs()
+    bonds = Bonds.of(store)
+    want = Environments.of(store.atom_types, bonds, RADIUS)
+    monkeypatch.setattr(module, "PART", part)
+    for name in ("offsets", "steps", "types"):
+        np.testing.assert_array_equal(getattr(Bonds.of(store), name), getattr(bonds, name))
+    np.testing.assert_array_equal(Environments.of(store.atom_types, bonds, RADIUS).colours, want.colours)
 
 
 def test_bonds_are_grouped_by_target() -> None:
     store = graphs(("OCC", "[Xe]", "C#N"))
-    bonds = bonds_of(store)
+    bonds = Bonds.of(store)
     assert bonds.offsets.tolist() == [0, 1, 3, 4, 4, 5, 6]
     targets = np.repeat(np.arange(6), np.diff(bonds.offsets))
     assert (targets + bonds.steps).tolist() == [1, 2, 0, 1, 5, 4]
@@ -137,13 +143,13 @@ def test_bonds_are_grouped_by_target() -> None:
 @pytest.mark.parametrize("smiles", [[], ["[Xe]"], ["[Na+].[Cl-]", "C"]])
 def test_without_bonds(smiles: list[str]) -> None:
     store = graphs(tuple(smiles))
-    environments = Environments.of(store.atom_types, bonds_of(store), RADIUS)
+    environments = Environments.of(store.atom_types, Bonds.of(store), RADIUS)
     np.testing.assert_array_equal(environments.colours, store.atom_types)
 
 
 def test_same_molecules_same_numbers() -> None:
     store = graphs()
-    first, second = (Environments.of(store.atom_types, bonds_of(store), RADIUS) for _ in range(2))
+    first, second = (Environments.of(store.atom_types, Bonds.of(store), RADIUS) for _ in range(2))
     np.testing.assert_array_equal(first.colours, second.colours)
 
 

@@ -143,8 +143,7 @@ class DeviceGraphs:
         self, graphs: MolGraphs, device: torch.device | str = "cpu", *, steps: int, compact: bool = True
     ) -> None:
         self.graphs, self.device, self.steps = graphs, torch.device(device), steps
-        first = np.repeat(graphs.atom_offsets[:-1], graphs.num_bonds)
-        self._bonds = Bonds.of(graphs.begins, graphs.ends, graphs.bond_types, first, len(graphs.atom_types))
+        self._bonds = Bonds.of(graphs)
         self._environments = Environments.of(graphs.atom_types, self._bonds, steps) if compact else None
 
     def __len__(self) -> int:
@@ -223,14 +222,11 @@ class _Edges(NamedTuple):
 
 def _edges(bonds: Bonds, atoms: np.ndarray, targets: np.ndarray) -> _Edges:
     """Collect the bonds into ``targets``; ``atoms`` tells the number in the store of each atom of the batch."""
-    places = atoms[targets]
-    starts = bonds.offsets[places]
-    degrees = bonds.offsets[places + 1] - starts
-    chosen = spans(starts, degrees)
+    degrees, steps, types = bonds.into(atoms[targets])
     offsets = np.zeros(len(targets) + 1, np.int64)
     np.cumsum(degrees, out=offsets[1:])
     # A molecule's atoms lie next to each other in the store and in the batch: a source is as far away in both.
-    return _Edges(np.repeat(targets, degrees) + bonds.steps[chosen], bonds.types[chosen], offsets)
+    return _Edges(np.repeat(targets, degrees) + steps, types, offsets)
 
 
 def _level(

@@ -9,10 +9,16 @@ Bussche and S. Vansummeren, Learning graph neural networks using exact compressi
 Shapes: N atoms, E directed bonds grouped by target, C_r colours of radius r, R the largest radius. No torch here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+
+from molmp.chem.graphs import MolGraphs
+
+PART = 1 << 16
+"""Molecules or atoms that are looked at together, so that what is made on the way stays small."""
 
 __all__ = ["Bonds", "Environments", "spans"]
 
@@ -29,21 +35,24 @@ class Bonds:
     """Bond type, shape ``(E,)``."""
 
     @classmethod
-    def of(cls, begins: np.ndarray, ends: np.ndarray, types: np.ndarray, first: np.ndarray, num_atoms: int) -> Self:
-        """Direct ``M`` bonds both ways; ``first`` is the first atom of the molecule of each bond, shape ``(M,)``."""
-        there = ends.astype(np.int64) - begins
-        targets = np.concatenate([first + begins, first + ends])
-        bits = max(len(targets), 1).bit_length()
-        order = np.sort((targets << bits) | np.arange(len(targets))) & ((1 << bits) - 1)
-        offsets = np.zeros(num_atoms + 1, np.int64)
-        np.cumsum(np.bincount(targets, minlength=num_atoms), out=offsets[1:])
-        steps = np.concatenate([there, -there])[order]
-        widest = int(np.abs(steps).max(initial=0))
-        return cls(
-            offsets.astype(np.int32) if len(targets) < 1 << 31 else offsets,
-            steps.astype(np.int16 if widest < 1 << 15 else np.int32),
-            np.concatenate([types, types])[order],
-        )
+    def of(cls, graphs: MolGraphs) -> Self:
+        """Direct the bonds of ``graphs`` both ways."""
+        parts = [_directed(graphs, i, min(i + PART, len(graphs))) for i in range(0, max(len(graphs), 1), PART)]
+        degrees, steps, types = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        offsets = np.zeros(len(degrees) + 1, np.int32 if len(types) < 1 << 31 else np.int64)
+        np.cumsum(degrees, out=offsets[1:])
+        return cls(offsets, steps, types)
+
+    def into(self, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return how many bonds lead to each of ``atoms``, and the steps and types of those bonds."""
+        starts, degrees = self.places(atoms)
+        chosen = spans(starts, degrees)
+        return degrees, self.steps[chosen], self.types[chosen]
+
+    def places(self, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the bonds into each of ``atoms`` begin, and how many there are."""
+        starts = self.offsets[atoms]
+        return starts, self.offsets[atoms + 1] - starts
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +74,12 @@ class Environments:
         Atoms are grouped by a random hash of their neighbourhood and each group is then compared with its first member,
         neighbour by neighbour; should a hash ever have put different atoms together, others are drawn.
         """
-        targets = np.repeat(np.arange(len(atom_types)), np.diff(bonds.offsets))
-        sources = targets + bonds.steps
-        colours, parents = atom_types.astype(np.int64), []
+        colours, parents = atom_types.astype(np.int32), []
         for _ in range(radius):
-            finer, first = _refine(colours, targets, sources, bonds)
-            parents.append(colours[first].astype(np.int32))
+            finer, first = _refine(colours, bonds)
+            parents.append(colours[first])
             colours = finer
-        return cls(colours.astype(np.int32), tuple(parents))
+        return cls(colours, tuple(parents))
 
 
 def spans(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -86,52 +93,76 @@ def spans(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.arange(total) + np.repeat(starts - (ends - counts), counts)
 
 
-def _refine(
-    colours: np.ndarray, targets: np.ndarray, sources: np.ndarray, bonds: Bonds
-) -> tuple[np.ndarray, np.ndarray]:
+def _directed(graphs: MolGraphs, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of some of the molecules: how many bonds lead to each atom, and the steps and types of the directed bonds."""
+    atoms, bonds = graphs.atom_offsets[begin : end + 1], graphs.bond_offsets[begin : end + 1]
+    chosen = slice(bonds[0], bonds[-1])
+    first = np.repeat(atoms[:-1] - atoms[0], graphs.num_bonds[begin:end])
+    begins, ends, types = (column[chosen] for column in (graphs.begins, graphs.ends, graphs.bond_types))
+    step = np.int16 if graphs.num_atoms.max(initial=0) < 1 << 15 else np.int32
+    there = ends.astype(step) - begins.astype(step)
+    targets = np.concatenate([first + begins, first + ends])
+    bits = max(len(targets), 1).bit_length()
+    order = np.sort((targets << bits) | np.arange(len(targets))) & ((1 << bits) - 1)
+    degrees = np.bincount(targets, minlength=atoms[-1] - atoms[0])
+    return degrees.astype(np.int32), np.concatenate([there, -there])[order], np.concatenate([types, types])[order]
+
+
+def _refine(colours: np.ndarray, bonds: Bonds) -> tuple[np.ndarray, np.ndarray]:
     """Divide by the neighbours' colours; return the new colours and one atom of each."""
-    num_colours, num_types = int(colours.max(initial=0)) + 1, int(bonds.types.max(initial=0)) + 1
-    neighbours = colours[sources]
-    bits = (num_colours * num_types).bit_length()
-    # Each atom's neighbours in ascending order, for the comparison.
-    sorted_keys = np.sort((targets << bits) | (bonds.types * np.int64(num_colours) + neighbours)) & ((1 << bits) - 1)
+    parts = [np.arange(i, min(i + PART, len(colours))) for i in range(0, len(colours), PART)]
+    bits = tuple(int(v.max(initial=0)).bit_length() for v in (bonds.types, colours))
+    keys = _join(_sorted_neighbours(atoms, colours, bonds, bits) for atoms in parts)
     random = np.random.default_rng(0)
     while True:
-        hashes = _hash(neighbours, bonds, random, num_colours, num_types)
-        finer, first = _divide(colours, hashes, num_colours)
-        if _same_neighbours(first[finer], targets, sorted_keys, bonds.offsets):
+        factors = random.integers(1 << 64, size=2, dtype=np.uint64) | np.uint64(1)
+        finer, first = _divide(colours, _join(_hash(atoms, keys, bonds, factors) for atoms in parts))
+        if all(_alike(atoms, first[finer[atoms]], keys, bonds) for atoms in parts):
             return finer, first
 
 
-def _hash(
-    neighbours: np.ndarray, bonds: Bonds, random: np.random.Generator, num_colours: int, num_types: int
-) -> np.ndarray:
-    """Sum, over the neighbours of an atom, of random numbers for bond type and colour, multiplied; shape ``(N,)``."""
-    by_colour = random.integers(1 << 64, size=num_colours, dtype=np.uint64)
-    by_type = random.integers(1 << 64, size=num_types, dtype=np.uint64) | np.uint64(1)
-    sums = np.zeros(len(neighbours) + 1, np.uint64)
-    np.cumsum(by_colour[neighbours] * by_type[bonds.types], out=sums[1:])  # wraps around; so do the differences
-    ends = sums[bonds.offsets]
-    return ends[1:] - ends[:-1]
+def _sorted_neighbours(atoms: np.ndarray, colours: np.ndarray, bonds: Bonds, bits: tuple[int, ...]) -> np.ndarray:
+    """Return, for each bond into each atom, its type and its source's colour in one number, ascending for an atom."""
+    degrees, steps, types = bonds.into(atoms)
+    width = sum(bits)
+    keys = (types.astype(np.int64) << bits[1]) | colours[np.repeat(atoms, degrees) + steps]
+    keys = np.sort((np.repeat(np.arange(len(atoms)), degrees) << width) | keys) & ((1 << width) - 1)
+    return keys.astype(np.uint32 if width < 32 else np.uint64)
 
 
-def _divide(colours: np.ndarray, hashes: np.ndarray, num_colours: int) -> tuple[np.ndarray, np.ndarray]:
+def _hash(atoms: np.ndarray, keys: np.ndarray, bonds: Bonds, factors: np.ndarray) -> np.ndarray:
+    """Add up scrambled keys of the bonds into each atom."""
+    ends = bonds.offsets[atoms[0] : atoms[-1] + 2].astype(np.int64)
+    scrambled = (keys[ends[0] : ends[-1]] + np.uint64(1)) * factors[0]  # 0 would not count
+    scrambled ^= scrambled >> np.uint64(31)
+    scrambled *= factors[1]
+    sums = np.zeros(len(scrambled) + 1, np.uint64)
+    np.cumsum(scrambled, out=sums[1:])
+    sums = sums[ends - ends[0]]
+    return np.diff(sums)  # the sums wrap around, and so does the difference
+
+
+def _alike(atoms: np.ndarray, twins: np.ndarray, keys: np.ndarray, bonds: Bonds) -> bool:
+    """Whether each atom has as many bonds as its twin, of the same types and to the same colours."""
+    (starts, degrees), (twin_starts, twin_degrees) = map(bonds.places, (atoms, twins))
+    return np.array_equal(degrees, twin_degrees) and np.array_equal(
+        keys[spans(starts, degrees)], keys[spans(twin_starts, degrees)]
+    )
+
+
+def _divide(colours: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # The old colour comes first in the order, so that new numbers ascend with the old ones.
-    bits = num_colours.bit_length()
-    keys = (colours.astype(np.uint64) << np.uint64(64 - bits)) | (hashes >> np.uint64(bits))
+    bits = np.uint64(int(colours.max(initial=0)).bit_length())
+    keys = (colours.astype(np.uint64) << (np.uint64(64) - bits)) | (hashes >> bits) if bits else hashes
     order = np.argsort(keys)
     ordered = keys[order]
     new = np.ones(len(keys), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    finer = np.empty(len(keys), np.int64)
+    finer = np.empty(len(keys), np.int32)
     finer[order] = np.cumsum(new) - 1
     return finer, order[new]
 
 
-def _same_neighbours(twins: np.ndarray, targets: np.ndarray, keys: np.ndarray, offsets: np.ndarray) -> bool:
-    """Whether every atom has the neighbours that its twin has."""
-    degrees = np.diff(offsets)
-    if not np.array_equal(degrees, degrees[twins]):
-        return False
-    shift = offsets[twins] - offsets[:-1]
-    return np.array_equal(keys, keys[np.arange(len(keys)) + np.repeat(shift, degrees)])
+def _join(parts: Iterable[np.ndarray]) -> np.ndarray:
+    parts = list(parts)
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
