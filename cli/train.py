@@ -1,5 +1,6 @@
 """`molmp train`: read a table, fit a model, write a run folder."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 )
 @_number("dropout", ModelConfig, "Share of the head's units that are dropped in training.")
 @_number("epochs", TrainConfig, "Passes over the training molecules, at most.")
-@_number("batch_size", TrainConfig, "Molecules of one step.")
+@_number("batch_size", TrainConfig, "Molecules of one step, over all processes.")
 @_number("lr", TrainConfig, "Highest learning rate.")
 @_number("patience", TrainConfig, "Epochs without a better validation score before training stops; 0: never.")
 @_number("ensemble", TrainConfig, "Networks to train; their mean is the prediction.")
@@ -101,23 +102,29 @@ def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
 
     The table may be CSV, TSV, SMI, SDF or Parquet, compressed or not. RUN gets the model, metrics.json, history.csv,
     predictions.csv (the test molecules), unreadable.csv (rows that are not used), config.toml, and plots.
+
+    torchrun --nproc-per-node N -m molmp_cli train ... trains in N processes, each on its own GPU or all on the CPU.
     """
     network = ModelConfig(**_fields_of(ModelConfig, settings))
     config = TrainConfig(**_fields_of(TrainConfig, settings))
 
     from molmp.nn.process import keep_memory, set_threads
     from molmp.run_folder import new_folder, write_run
+    from molmp.training.distributed import join
     from molmp.training.metrics import MAIN_METRIC
     from molmp.training.problem import unreadable_rows
     from molmp.training.run import train
 
     set_threads()
     keep_memory()
-    with new_folder(output, replace=force) as folder:
+    with join(settings["device"]) as ranks, ExitStack() as stack:
+        folder = stack.enter_context(new_folder(output, replace=force)) if ranks.is_main else None
         problem, dataset = _read(table, settings)
         metric = MAIN_METRIC[problem.targets.task]
-        records = train(problem, network, config, device=settings["device"])
+        records = train(problem, network, config, device=settings["device"], ranks=ranks)
         trained = follow(records, len(problem.split.train), config.epochs, metric)
+        if folder is None:  # the main process writes what all have found
+            return
         reasons = unreadable_rows(dataset, problem.featurized)
         for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons):
             options.tell(note)

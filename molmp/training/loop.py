@@ -16,6 +16,7 @@ from molmp.errors import DataError
 from molmp.nn.batch import DeviceGraphs
 from molmp.nn.model import MoleculeModel
 from molmp.training.config import TrainConfig
+from molmp.training.distributed import ALONE, Ranks
 from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC, evaluate
 from molmp.training.objective import task_loss
 from molmp.training.targets import Targets
@@ -65,12 +66,17 @@ class Examples:
         encoded = torch.from_numpy(self.targets.encode(self.labels))
         return encoded.to(device), torch.from_numpy(self.weights.astype(np.float32)).to(device)
 
+    def counts(self) -> np.ndarray:
+        """What each molecule weighs in the loss: its weight for each label that is known, shape ``(n,)``."""
+        return self.weights * (~np.isnan(self.labels)).sum(axis=1)
+
 
 def fit(model: MoleculeModel, examples: Examples, train: np.ndarray, val: np.ndarray, config: TrainConfig,
-        *, seed: int) -> Iterator[Step | Epoch]:  # fmt: skip
+        *, seed: int, ranks: Ranks = ALONE) -> Iterator[Step | Epoch]:  # fmt: skip
     """Train ``model`` in place on rows ``train``; when the iterator ends it holds the best epoch's weights.
 
-    The order of epoch ``e`` and what dropout draws in it depend on ``(seed, e)`` alone.
+    The order of epoch ``e`` and what dropout draws in it depend on ``(seed, e)`` alone; among several processes dropout
+    draws something else in each.
 
     Raises
     ------
@@ -79,6 +85,7 @@ def fit(model: MoleculeModel, examples: Examples, train: np.ndarray, val: np.nda
     """
     device = examples.graphs.device
     labels, weights = examples.tensors(device)
+    counts, network = examples.counts(), ranks.wrap(model)
     loss_of = task_loss(examples.targets.task, examples.targets.widths)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
@@ -89,19 +96,20 @@ def fit(model: MoleculeModel, examples: Examples, train: np.ndarray, val: np.nda
         model.train()
         total = torch.zeros((), device=device)
         for step, rows in enumerate(_batches(train, config.batch_size, seed, epoch)):
-            places = torch.from_numpy(rows).to(device)
+            share = ranks.share(rows, counts)
+            places = torch.from_numpy(share.rows).to(device)
             optimizer.zero_grad(set_to_none=True)
-            with _randomness(device, seed, epoch, step):
-                outputs = model(examples.graphs.batch(rows))
-            loss = loss_of(outputs, labels[places], weights[places])
+            with _randomness(device, seed, epoch, step, ranks.rank):
+                outputs = network(examples.graphs.batch(share.rows))
+            loss = share.factor * loss_of(outputs, labels[places], weights[places])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
             optimizer.step()
             schedule.step()
             total += loss.detach() * len(rows)
             yield Step(epoch, len(rows))
-        train_loss = float(total) / len(train)
-        val_loss, val_score = _validate(model, examples, val, labels, weights)
+        train_loss = ranks.mean(total) / len(train)
+        val_loss, val_score = ranks.from_main(lambda: _validate(model, examples, val, labels, weights), device)
         if not math.isfinite(train_loss + val_loss):
             _restore(model, weights_of_best)
             raise DataError(_diverged(epoch, config))
@@ -146,10 +154,10 @@ def _batches(rows: np.ndarray, size: int, seed: int, epoch: int) -> Iterator[np.
 
 
 @contextmanager
-def _randomness(device: torch.device, seed: int, epoch: int, step: int) -> Iterator[None]:
+def _randomness(device: torch.device, *numbers: int) -> Iterator[None]:
     """Let what dropout draws depend on these numbers alone, and leave the caller's generators as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0]))
+        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
         yield
 
 

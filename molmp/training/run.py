@@ -8,10 +8,10 @@ import torch
 
 from molmp.errors import DataError
 from molmp.nn.batch import DeviceGraphs
-from molmp.nn.device import pick_device
 from molmp.nn.model import ModelConfig, MoleculeModel
 from molmp.training.bundle import Bundle
 from molmp.training.config import TrainConfig
+from molmp.training.distributed import ALONE, Ranks
 from molmp.training.loop import Epoch, Examples, Step, fit, predict_outputs
 from molmp.training.metrics import evaluate
 from molmp.training.problem import Problem
@@ -46,9 +46,12 @@ class Trained(NamedTuple):
 
 
 def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device: str = "auto",
-          ) -> Iterator[Step | Epoch | MemberDone | Trained]:  # fmt: skip
-    """Train a model. Yields each step, each epoch, each finished member, and last a :class:`Trained`."""
-    where = pick_device(device)
+          ranks: Ranks = ALONE) -> Iterator[Step | Epoch | MemberDone | Trained]:  # fmt: skip
+    """Train a model. Yields each step, each epoch, each finished member, and last a :class:`Trained`.
+
+    ``ranks`` are those of :func:`molmp.training.distributed.join` where several processes train together.
+    """
+    where = ranks.pick_device(device)
     graphs = DeviceGraphs(problem.featurized.graphs, where, steps=network.steps)
     parts = {name: _places(problem.featurized.rows, getattr(problem.split, name)) for name in ("train", "val", "test")}
     labels = problem.labels[problem.featurized.rows]
@@ -63,7 +66,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     for member in range(config.ensemble):
         model = new_model(network, targets.num_outputs, config.seed + member).to(where)
         epochs = []
-        for record in fit(model, examples, useful, parts["val"], config, seed=config.seed + member):
+        for record in fit(model, examples, useful, parts["val"], config, seed=config.seed + member, ranks=ranks):
             if isinstance(record, Epoch):
                 epochs.append(record)
             yield record

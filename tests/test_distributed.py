@@ -1,0 +1,136 @@
+"""Training in several processes: the same result as in one, one voice, and one end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from molmp.errors import ConfigError
+from molmp.training.distributed import ALONE, LAUNCHED, Ranks, join
+
+SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
+# 26 molecules are trained on: the last batch has one, which leaves nothing for the second process.
+TRAIN = ["--hidden", "8", "--steps", "2", "--epochs", "2", "--batch-size", "5", "--dropout", "0", "--no-cache"]
+
+LONELY_ERROR = """
+import torch
+from molmp.errors import DataError
+from molmp.training.distributed import join
+
+try:
+    with join("cpu") as ranks:
+        print("rank", ranks.rank)
+        if ranks.rank == 1:
+            raise DataError("the second machine lacks the table")
+        ranks.mean(torch.ones(()))
+except DataError as error:
+    raise SystemExit(f"molmp: {error}")
+"""
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k not in LAUNCHED} | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, env=environment, timeout=240
+    )
+
+
+def in_two(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return run("torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    # Labels are uneven between the rows of a batch, so that a mean of means is not the mean.
+    lines = [f"{s},{s.count('C')},{'' if i % 3 else len(s)}" for i, s in enumerate(SMILES)]
+    path = tmp_path / "table.csv"
+    path.write_text("\n".join(["smiles,carbons,letters", *lines]) + "\n")
+    return path
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(table: Path, tmp_path: Path) -> None:
+    one = run("molmp_cli", "train", table, "-o", tmp_path / "one", *TRAIN)
+    two = in_two("-m", "molmp_cli", "train", table, "-o", tmp_path / "two", *TRAIN)
+    assert one.returncode == two.returncode == 0, one.stderr + two.stderr
+    expected, got = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert set(expected) == set(got)
+    for name, weight in expected.items():
+        np.testing.assert_allclose(got[name], weight, rtol=1e-5, atol=1e-6, err_msg=name)
+    first, second = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    for part in ("train", "val", "test"):
+        assert second[part] == pytest.approx(first[part], rel=1e-5)
+    columns = [0, 1, 2, 3, 4]  # member, epoch, losses and score; not the times
+    history = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1, usecols=columns)
+               for name in ("one", "two")]  # fmt: skip
+    np.testing.assert_allclose(history[1], history[0], rtol=1e-5)
+    assert two.stdout.count("test rmse") == two.stderr.count("network 1:") == 1, "one process speaks for all"
+
+
+@pytest.mark.slow
+def test_an_error_of_all_is_told_once(table: Path, tmp_path: Path) -> None:
+    result = in_two("-m", "molmp_cli", "train", table, "-o", tmp_path / "run", "--target-columns", "tails", *TRAIN)
+    assert result.returncode == 1
+    assert result.stderr.count("has no column 'tails'") == 1
+    assert not [path for path in tmp_path.iterdir() if path != table], "nothing is left behind"
+
+
+@pytest.mark.slow
+def test_an_error_of_one_ends_all(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(LONELY_ERROR)
+    result = in_two(script)
+    assert result.returncode == 1
+    assert result.stderr.count("the second machine lacks the table") == 1
+    assert "Connection" not in result.stderr, "the other one hears of it in silence"
+    assert "rank 1" not in result.stdout
+
+
+def test_shares_make_up_the_batch() -> None:
+    counts = np.array([1.0, 0.0, 3.0, 2.0, 5.0])
+    rows = np.array([4, 2, 0])
+    for size in (1, 2, 3):
+        shares = [Ranks(rank, size).share(rows, counts) for rank in range(size)]
+        assert sorted(np.concatenate([s.rows for s in shares])) == [0, 2, 4]
+        # What each process's own mean is worth: its part of all weights, times the processes of the mean over them.
+        for share in shares:
+            assert share.factor == pytest.approx(size * counts[share.rows].sum() / 9)
+
+
+def test_more_processes_than_rows() -> None:
+    shares = [Ranks(rank, 3).share(np.array([7]), np.ones(8)) for rank in range(3)]
+    assert [(list(share.rows), share.factor) for share in shares] == [([7], 3.0), ([7], 0.0), ([7], 0.0)]
+
+
+def test_without_torchrun_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LAUNCHED:
+        monkeypatch.delenv(name, raising=False)
+    with join("cpu") as ranks:
+        assert ranks == ALONE
+    assert ALONE.pick_device("cpu") == torch.device("cpu")
+    assert ALONE.is_main
+
+
+def test_a_device_of_its_own() -> None:
+    assert Ranks(1, 2, 1).pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(
+        ConfigError, match="2 processes train together, each on its own device: cpu or cuda, not cuda:0"
+    ):
+        Ranks(0, 2, 0).pick_device("cuda:0")
+
+
+def test_each_process_drops_other_units() -> None:
+    from molmp.training.loop import _randomness
+
+    def draw(*numbers: int) -> list[float]:
+        with _randomness(torch.device("cpu"), *numbers):
+            return list(torch.rand(4))
+
+    assert draw(3, 1, 2, 0) == draw(3, 1, 2, 0)
+    assert draw(3, 1, 2, 0) != draw(3, 1, 2, 1)
