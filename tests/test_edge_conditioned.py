@@ -11,11 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from molmp.nn import gated
+from molmp.nn.autograd import plain_autograd
 from molmp.nn.batch import GraphBatch
 from molmp.nn.gated import GatedUpdate
 from molmp.nn.layers.edge_conditioned import EdgeConditioned
 from molmp.nn.message_passing import AGGREGATIONS
-from molmp.nn.segment import Rows, plain_autograd, take
+from molmp.nn.segment import Rows, take
 
 D = 8
 

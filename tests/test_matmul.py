@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from molmp.nn import matmul as module
+from molmp.nn.autograd import plain_autograd
 from molmp.nn.grouped_matmul import grouped_matmul
 from molmp.nn.linear import Linear, linear
 from molmp.nn.matmul import matmul, matmul_transposed
-from molmp.nn.segment import plain_autograd
 
 ROWS = [0, 1, 63, 64, 65, 128, 300]
 

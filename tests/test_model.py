@@ -7,11 +7,11 @@ from networks import COMPACT, SMILES, assert_same, batch_of, new_model, outcome
 
 from molmp.chem.features import ATOM_FIELDS
 from molmp.errors import ConfigError
+from molmp.nn.autograd import plain_autograd
 from molmp.nn.config import CHOICES, ModelConfig
 from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.heads import MLP
 from molmp.nn.model import MoleculeModel
-from molmp.nn.segment import plain_autograd
 
 READOUTS = [*CHOICES["readout"], "set2set+sum"]
 

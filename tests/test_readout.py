@@ -8,8 +8,9 @@ import torch
 from networks import assert_same, batch_of, outcome, shake
 from torch import Tensor, nn
 
+from molmp.nn.autograd import plain_autograd
 from molmp.nn.readout import Attention, Max, Mean, Readouts, Set2Set, Sum
-from molmp.nn.segment import Bags, Rows, plain_autograd
+from molmp.nn.segment import Bags, Rows
 
 D = 6
 READOUTS = ["Sum", "Mean", "Max", "Attention", "Set2Set"]

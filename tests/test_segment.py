@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from molmp.nn.segment import Bags, Rows, bag_dot, bag_max, bag_mean, bag_softmax, bag_sum, plain, plain_autograd, take
+from molmp.nn.autograd import plain, plain_autograd
+from molmp.nn.segment import Bags, Rows, bag_dot, bag_max, bag_mean, bag_softmax, bag_sum, take
 
 SIZES = st.lists(st.integers(0, 4), max_size=6)
 

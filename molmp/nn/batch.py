@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from molmp.chem.graphs import MolGraphs
+from molmp.nn.autograd import kept
 from molmp.nn.environments import Bonds, Environments, spans
-from molmp.nn.segment import Bags, Rows, kept
+from molmp.nn.segment import Bags, Rows
 
 __all__ = ["DeviceGraphs", "GraphBatch", "Level", "Messages"]
 

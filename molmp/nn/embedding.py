@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from molmp.chem.features import Field
+from molmp.nn.autograd import plain
 from molmp.nn.segment import Bags, Rows, bag_sum
 
 __all__ = ["CodeEmbedding"]
@@ -44,6 +45,8 @@ class CodeEmbedding(nn.Module):
 
     def forward(self, codes_UC: Tensor) -> Tensor:
         """Embed rows of codes, shape ``(U, H)``."""
+        if plain():
+            return self.weight[codes_UC + self.offsets].sum(1) + self.bias
         num_rows, num_fields = codes_UC.shape
         rows = Rows((codes_UC + self.offsets).flatten(), self.weight.shape[0])
         ends = torch.arange(num_rows + 1, device=codes_UC.device) * num_fields

@@ -3,14 +3,15 @@
 Shapes: R rows of this level, S rows of the level before, D hidden width.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from molmp.nn.autograd import gradients_of_formula, plain, tanh_
 from molmp.nn.matmul import matmul, matmul_transposed
-from molmp.nn.segment import Rows, bag_sum, plain, take
+from molmp.nn.segment import Rows, bag_sum, take
 
 __all__ = ["GatedUpdate"]
 
@@ -36,25 +37,19 @@ class GatedUpdate(nn.GRUCell):
 
     def forward(self, message_RD: Tensor, before_SD: Tensor, previous: Rows | None = None) -> Tensor:  # type: ignore[override]
         """Update the states ``before_SD[previous]``, shape ``(R, D)``; without ``previous`` the rows match."""
-        if plain():
-            return super().forward(message_RD, before_SD if previous is None else take(before_SD, previous))
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        if plain():
+            return _formula(message_RD, before_SD, *weights, previous)
         if not torch.is_grad_enabled() and before_SD.device.type == "cpu":
             return _in_blocks(message_RD, before_SD, *weights, previous)
         after_RD: Tensor = _Gated.apply(message_RD, before_SD, *weights, previous)
         return after_RD
 
 
-def _differentiable_backward(
-    inputs: Sequence[Tensor], previous: Rows | None, grad_RD: Tensor
-) -> tuple[Tensor | None, ...]:
-    """Compute the gradients of the inputs in a way that can itself be differentiated."""
-    # Aliases, because one input may have been computed from another: what flows that way is not this step's.
-    message_RD, before_SD, *weights = aliases = [x.view_as(x) for x in inputs]
-    after_RD = torch.gru_cell(message_RD, before_SD if previous is None else take(before_SD, previous), *weights)
-    wanted = [x for x in aliases if x.requires_grad]
-    grads = iter(torch.autograd.grad(after_RD, wanted, grad_RD, create_graph=True))
-    return (*(next(grads) if x.requires_grad else None for x in aliases), None)
+def _formula(
+    m_RD: Tensor, before_SD: Tensor, W_i: Tensor, W_h: Tensor, b_i: Tensor, b_h: Tensor, previous: Rows | None
+) -> Tensor:
+    return torch.gru_cell(m_RD, before_SD if previous is None else take(before_SD, previous), W_i, W_h, b_i, b_h)
 
 
 def _in_blocks(
@@ -72,14 +67,9 @@ def _in_blocks(
             h = before_SD.index_select(0, previous.index[rows])
         gates = matmul(m_RD[rows], W_i, b_i)
         r_and_z = gates[:, : 2 * D].add_(hidden[:, : 2 * D]).sigmoid_()
-        n = _tanh_(gates[:, 2 * D :].addcmul_(r_and_z[:, :D], hidden[:, 2 * D :]))
+        n = tanh_(gates[:, 2 * D :].addcmul_(r_and_z[:, :D], hidden[:, 2 * D :]))
         torch.lerp(n, h, r_and_z[:, D:], out=out_RD[rows])
     return out_RD
-
-
-def _tanh_(x: Tensor) -> Tensor:
-    # 2 sigmoid(2 x) - 1: torch's tanh takes ten times as long as its sigmoid on CPU.
-    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
 class _Gated(torch.autograd.Function):
@@ -96,7 +86,7 @@ class _Gated(torch.autograd.Function):
             h_RD = before_SD.index_select(0, previous.index)
         r_and_z = gates_RG[:, : 2 * D].add_(hidden_RG[:, : 2 * D]).sigmoid_()
         candidate_RD = hidden_RG[:, 2 * D :].contiguous()
-        n_RD = _tanh_(gates_RG[:, 2 * D :].addcmul_(r_and_z[:, :D], candidate_RD))
+        n_RD = tanh_(gates_RG[:, 2 * D :].addcmul_(r_and_z[:, :D], candidate_RD))
         ctx.save_for_backward(m_RD, before_SD, W_i, W_h, b_i, b_h, gates_RG, candidate_RD)
         ctx.previous = previous
         return torch.lerp(n_RD, h_RD, r_and_z[:, D:])
@@ -106,7 +96,7 @@ class _Gated(torch.autograd.Function):
         *inputs, gates_RG, candidate_RD = ctx.saved_tensors
         previous: Rows | None = ctx.previous
         if torch.is_grad_enabled():  # the gradient is to be differentiated again
-            return _differentiable_backward(inputs, previous, grad_RD)
+            return (*gradients_of_formula(partial(_formula, previous=previous), inputs, grad_RD), None)
         m_RD, before_SD, W_i, W_h, _, _ = inputs
         D = before_SD.shape[1]
         r, z, n = gates_RG.split(D, 1)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from molmp.nn.autograd import plain
 from molmp.nn.matmul import matmul, matmul_transposed
-from molmp.nn.segment import plain
 
 __all__ = ["Linear", "linear"]
 

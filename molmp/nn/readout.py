@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from molmp.nn.linear import Linear, linear
-from molmp.nn.segment import Bags, bag_dot, bag_max, bag_mean, bag_softmax, bag_sum
+from molmp.nn.linear import Linear
+from molmp.nn.segment import Bags, bag_max, bag_mean, bag_softmax, bag_sum
+from molmp.nn.set2set import set2set
 
 __all__ = ["Attention", "Max", "Mean", "Readouts", "Set2Set", "Sum"]
 
@@ -87,13 +88,7 @@ class Set2Set(nn.Module):
         W_input, W_state, b_input, b_state = self.lstm.all_weights[0]
         weight = torch.cat([W_input[:, :D] + W_state, W_input[:, D:]], 1)
         bias = b_input + b_state
-        # Before the first step q and r are zero: the first question is the same for every molecule.
-        q, cell = (x.expand(len(molecules), -1) for x in _lstm(bias.unsqueeze(0), None))
-        r = _attend(h_RD, q, molecules)
-        for _ in range(self.steps - 1):
-            q, cell = _lstm(linear(torch.cat([q, r], 1), weight, bias), cell)
-            r = _attend(h_RD, q, molecules)
-        return torch.cat([q, r], 1)
+        return set2set(h_RD, weight, bias, molecules, self.steps)
 
 
 class Readouts(nn.ModuleList):
@@ -106,15 +101,3 @@ class Readouts(nn.ModuleList):
     def forward(self, h_RD: Tensor, molecules: Bags) -> Tensor:
         """Read out, shape ``(B, D)``."""
         return torch.cat([readout(h_RD, molecules) for readout in self], 1)
-
-
-def _lstm(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
-    into, forget, candidate, out = gates.chunk(4, 1)
-    fresh = torch.sigmoid(into) * torch.tanh(candidate)
-    cell = fresh if cell is None else torch.addcmul(fresh, torch.sigmoid(forget), cell)
-    return torch.sigmoid(out) * torch.tanh(cell), cell
-
-
-def _attend(h_RD: Tensor, q_BD: Tensor, molecules: Bags) -> Tensor:
-    weight_K = bag_softmax(bag_dot(q_BD, h_RD, molecules), molecules)
-    return bag_sum(h_RD, molecules, weight_K)

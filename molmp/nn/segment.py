@@ -9,17 +9,16 @@ number of times; the transposed lists are made once, when first needed. ``torch.
 in one pass and was the quickest way on CPU, 3 to 7 times quicker than ``index_select`` and ``index_add``.
 """
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property, update_wrapper
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from molmp.nn.autograd import kept, plain
 
 __all__ = [
     "Bags",
@@ -29,24 +28,8 @@ __all__ = [
     "bag_mean",
     "bag_softmax",
     "bag_sum",
-    "kept",
-    "plain",
-    "plain_autograd",
     "take",
 ]
-
-
-T = TypeVar("T")
-
-
-def kept(make: Callable[[Any], T]) -> cached_property[T]:
-    """Make a property once and keep it, fit for gradients even if it is first asked for in inference mode."""
-
-    def make_normal(record: Any) -> T:
-        with torch.inference_mode(False):
-            return make(record)
-
-    return cached_property(update_wrapper(make_normal, make))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +56,11 @@ class Bags:
     """Where each bag begins, and the end of the last, shape ``(n + 1,)``, int64."""
 
     def __len__(self) -> int:
+        return self.num_bags
+
+    @property
+    def num_bags(self) -> int:
+        """``n``; in an export a symbol, which ``len`` would turn into a number."""
         return self.offsets.shape[0] - 1
 
     @kept
@@ -93,34 +81,13 @@ class Bags:
         return Bags(Rows(self.owner.index_select(0, entries.rows.index), len(self)), entries.offsets)
 
 
-_PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
-
-
-@contextlib.contextmanager
-def plain_autograd() -> Iterator[None]:
-    """Compute with torch's own differentiable operations only, as an export does; slower, equal numbers.
-
-    Needed for transforms that do not know custom autograd functions, such as ``torch.func.jvp``.
-    """
-    token = _PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _PLAIN.reset(token)
-
-
-def plain() -> bool:
-    """Whether to compute with torch's own operations: while exporting, compiling or asked to."""
-    return _PLAIN.get() or torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.onnx.is_in_onnx_export()
-
-
 def take(x_RD: Tensor, rows: Rows) -> Tensor:
     """Return the rows named, shape ``(K, D)``.
 
     >>> take(torch.tensor([[1.0], [2.0]]), Rows(torch.tensor([1, 0, 1]), 2)).T
     tensor([[2., 1., 2.]])
     """
-    return x_RD.index_select(0, rows.index) if plain() else _Take.apply(x_RD, rows)
+    return _Take.apply(x_RD, rows) if _custom() else x_RD.index_select(0, rows.index)
 
 
 def bag_sum(x_RD: Tensor, bags: Bags, weight_K: Tensor | None = None) -> Tensor:
@@ -135,7 +102,7 @@ def bag_sum(x_RD: Tensor, bags: Bags, weight_K: Tensor | None = None) -> Tensor:
     >>> bag_sum(torch.tensor([[1.0], [2.0]]), bags).T
     tensor([[3., 0., 2.]])
     """
-    return _sum(x_RD, bags, weight_K) if plain() else _BagSum.apply(x_RD, weight_K, bags)
+    return _BagSum.apply(x_RD, weight_K, bags) if _custom() else _sum(x_RD, bags, weight_K)
 
 
 def bag_mean(x_RD: Tensor, bags: Bags) -> Tensor:
@@ -150,7 +117,7 @@ def bag_max(x_RD: Tensor, bags: Bags) -> Tensor:
     """
     values_KD = take(x_RD, bags.rows)
     owner_KD = bags.owner.unsqueeze(1).expand_as(values_KD)
-    zeros = x_RD.new_zeros(len(bags), x_RD.shape[1])
+    zeros = x_RD.new_zeros(bags.num_bags, x_RD.shape[1])
     return zeros.scatter_reduce(0, owner_KD, values_KD, "amax", include_self=False)
 
 
@@ -161,7 +128,7 @@ def bag_dot(q_nD: Tensor, x_RD: Tensor, bags: Bags) -> Tensor:
     >>> bag_dot(torch.tensor([[1.0], [10.0]]), torch.tensor([[3.0], [5.0]]), bags)
     tensor([ 3.,  5., 50.])
     """
-    return _dot(q_nD, x_RD, bags) if plain() else _BagDot.apply(q_nD, x_RD, bags)
+    return _BagDot.apply(q_nD, x_RD, bags) if _custom() else _dot(q_nD, x_RD, bags)
 
 
 def bag_softmax(score_K: Tensor, bags: Bags) -> Tensor:
@@ -171,11 +138,16 @@ def bag_softmax(score_K: Tensor, bags: Bags) -> Tensor:
     >>> bag_softmax(torch.tensor([900.0, 900.0, 5.0]), bags)
     tensor([0.5000, 0.5000, 1.0000])
     """
-    lowest = score_K.new_full((len(bags),), -torch.inf)
+    lowest = score_K.new_full((bags.num_bags,), -torch.inf)
     top_n = lowest.scatter_reduce(0, bags.owner, score_K.detach(), "amax")
     weight_K = torch.exp(score_K - top_n.index_select(0, bags.owner))  # at most 1: no overflow
-    total_n = score_K.new_zeros(len(bags)).index_add(0, bags.owner, weight_K)
+    total_n = score_K.new_zeros(bags.num_bags).index_add(0, bags.owner, weight_K)
     return weight_K / total_n.index_select(0, bags.owner)
+
+
+def _custom() -> bool:
+    """Whether gradients are wanted and custom functions may provide them."""
+    return torch.is_grad_enabled() and not plain()
 
 
 class _Take(torch.autograd.Function):
@@ -233,7 +205,7 @@ def _sum(x_RD: Tensor, bags: Bags, weight_K: Tensor | None) -> Tensor:
     values_KD = x_RD.index_select(0, bags.rows.index)
     if weight_K is not None:
         values_KD = values_KD * weight_K.unsqueeze(1)
-    return x_RD.new_zeros(len(bags), x_RD.shape[1]).index_add(0, bags.owner, values_KD)
+    return x_RD.new_zeros(bags.num_bags, x_RD.shape[1]).index_add(0, bags.owner, values_KD)
 
 
 def _dot(q_nD: Tensor, x_RD: Tensor, bags: Bags) -> Tensor:
@@ -248,10 +220,17 @@ def _sampled_dot(q_nD: Tensor, x_RD: Tensor, bags: Bags) -> Tensor:
     # A sparse matrix whose pattern is the bags: no (K, D) tensor is written, 7 times quicker than gathering.
     size = (len(bags), x_RD.shape[0])
     blank_K = x_RD.new_zeros(bags.rows.index.shape[0])  # what is left in memory may be NaN, and 0 * NaN is NaN
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        pattern = torch.sparse_csr_tensor(bags.offsets, bags.rows.index, blank_K, size=size, check_invariants=False)
+    _hear_out_warning()
+    pattern = torch.sparse_csr_tensor(bags.offsets, bags.rows.index, blank_K, size=size, check_invariants=False)
     return torch.sparse.sampled_addmm(pattern, q_nD.contiguous(), x_RD.t(), beta=0.0).values()
+
+
+@cache
+def _hear_out_warning() -> None:
+    """Let torch tell, unheard, what it tells once in a process: that sparse CSR tensors are in beta."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.sparse_csr_tensor(torch.zeros(2, dtype=torch.long), torch.zeros(0, dtype=torch.long), torch.zeros(0))
 
 
 def _group(index: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:

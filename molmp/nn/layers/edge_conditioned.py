@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from molmp.chem.features import BOND_FIELDS
+from molmp.nn.autograd import plain
 from molmp.nn.batch import Level, Messages
 from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.gated import GatedUpdate
 from molmp.nn.grouped_matmul import grouped_matmul
 from molmp.nn.linear import Linear
 from molmp.nn.message_passing import MessagePassing
-from molmp.nn.segment import Rows, plain, take
+from molmp.nn.segment import Rows, take
 
 __all__ = ["EdgeConditioned"]
 
