@@ -78,7 +78,7 @@ def step(found: Sequence[Line]) -> str:
     rows += [
         row(
             f"**{mine} over {other}**",
-            lambda of, mine=mine, other=other: f"**{number(_over(of, other, mine, 'seconds'))}x**",
+            lambda of, mine=mine, other=other: f"**{number(_over(of, other, mine, 'ratio'))}x**",
         )
         for mine, other in ((flat, pyg), (compact, pyg), (compact, chemprop))
     ]
