@@ -1,6 +1,7 @@
 """The entry point: a group that loads a command's module only when that command runs."""
 
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ __all__ = ["main"]
 
 COMMANDS = {
     "data": "List the public data sets that people train on, and fetch them.",
+    "export": "Write a trained model as an ONNX file.",
     "featurize": "Turn a file of SMILES into graphs, fingerprints or descriptors.",
     "info": "Print what a trained model is.",
     "predict": "Predict properties of the molecules in a file.",
@@ -51,6 +53,9 @@ class LazyGroup(click.Group):
             sys.exit(error.exit_code)
         except MolmpError as error:
             _stop(str(error), error.exit_code)
+        except BrokenPipeError:  # whoever reads our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             _stop(f"{where}{error.strerror or error}", 1)

@@ -1,10 +1,12 @@
-"""`molmp predict`: stream a table through a model."""
+"""`molmp predict`: stream a table, or a folder of tables, through a model."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from molmp.errors import ConfigError
+from molmp.tables.shard import Shard
 
 from . import options
 
@@ -17,37 +19,47 @@ from . import options
 )
 @click.option("--smiles", multiple=True, metavar="SMILES", help="A molecule, instead of IN; may be repeated.")
 @options.smiles_column
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="NAMES",
+    callback=options.names,
+    help="Columns of IN to write, separated by commas.  [default: all]",
+)
+@click.option("--shard", metavar="I/N", help="Predict every N-th row from the I-th on; of a folder, every N-th file.")
 @options.on_error
 @options.device
 @options.workers
 def predict(
-    table: str | None, model: Path, output: str, smiles: tuple[str, ...], smiles_column: str | None,
-    on_error: str, device: str, n_jobs: int,
+    table: str | None, model: Path, output: str, smiles: tuple[str, ...], shard: str | None,
+    columns: tuple[str, ...], device: str, **settings: Any,
 ) -> None:  # fmt: skip
     """Predict properties of the molecules in a file.
 
     IN may be CSV, TSV, SMI, SDF or Parquet, compressed or not; - reads standard input. Every row comes out once and
     in its place: the columns of IN as they were, predictions in real units as TARGET_pred, and the reason why a row
     has none as error.
+
+    IN may be a folder of such files; then OUT is a folder, which gets a file for each. Those that are there already
+    are not predicted again.
     """
     if (table is None) == (not smiles):
         raise ConfigError("give either a file IN (- for standard input) or --smiles")
+    if table is None and (columns or shard):
+        raise ConfigError("--columns and --shard are for a file IN, not for --smiles")
+    settings |= {"shard": None if shard is None else Shard.parse(shard), "columns": columns or None}
+    if table is not None and Path(table).is_dir() and output == "-":
+        raise ConfigError(f"{table} is a folder; name a folder for its predictions with -o")
 
+    from molmp.inference.folders import predict_folder
     from molmp.inference.predictor import load
     from molmp.inference.tables import predict_smiles, predict_table
+    from molmp.nn.process import set_threads
 
+    set_threads()
     predictor = load(model, device)
     if table is None:
-        outcome = predict_smiles(predictor, smiles, output, on_error=on_error)
+        options.tell(str(predict_smiles(predictor, smiles, output, on_error=settings["on_error"])))
     else:
-        outcome = predict_table(
-            predictor,
-            table,
-            output,
-            smiles_column=smiles_column,
-            on_error=on_error,
-            n_jobs=n_jobs,
-            progress=True,
-            tell=options.tell,
-        )
-    options.tell(str(outcome))
+        run = predict_folder if Path(table).is_dir() else predict_table
+        options.tell(str(run(predictor, table, output, progress=True, tell=options.tell, **settings)))

@@ -23,7 +23,7 @@ from molmp.nn.model import MoleculeModel
 from molmp.training.bundle import FORMAT, Bundle
 from molmp.training.targets import Targets
 
-__all__ = ["JSON_NAME", "WEIGHTS_NAME", "load_bundle", "save_bundle"]
+__all__ = ["JSON_NAME", "WEIGHTS_NAME", "bundle_digest", "load_bundle", "save_bundle"]
 
 JSON_NAME, WEIGHTS_NAME = "model.json", "model.safetensors"
 
@@ -36,11 +36,14 @@ def save_bundle(bundle: Bundle, folder: str | Path) -> None:
     """Write a model into ``folder``, which is made where it is missing; ``model.json`` comes last."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {f"member{i}.{n}": t.contiguous() for i, m in enumerate(bundle.members) for n, t in m.items()}
-    raw = save(weights)
-    _replace(folder / WEIGHTS_NAME, raw)
-    document = bundle.to_dict() | {"weights_sha256": hashlib.sha256(raw).hexdigest()}
-    _replace(folder / JSON_NAME, json.dumps(document, indent=1, allow_nan=False).encode())
+    weights, document = _contents(bundle)
+    _replace(folder / WEIGHTS_NAME, weights)
+    _replace(folder / JSON_NAME, document)
+
+
+def bundle_digest(bundle: Bundle) -> str:
+    """Name a model by the sha256 of what its file would hold."""
+    return hashlib.sha256(_contents(bundle)[1]).hexdigest()  # which holds the hash of the weights
 
 
 def load_bundle(folder: str | Path) -> Bundle:
@@ -76,6 +79,13 @@ def load_bundle(folder: str | Path) -> Bundle:
     except (ConfigError, TypeError, ValueError, AttributeError) as error:  # what a document of any shape may cause
         raise FileFormatError(f"{folder / JSON_NAME} is damaged: {error}") from None
     return bundle
+
+
+def _contents(bundle: Bundle) -> tuple[bytes, bytes]:
+    """Weights and document as they are written."""
+    weights = save({f"member{i}.{n}": t.contiguous() for i, m in enumerate(bundle.members) for n, t in m.items()})
+    document = bundle.to_dict() | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    return weights, json.dumps(document, indent=1, allow_nan=False).encode()
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from molmp.chem.featurize import Featurized, featurize, iter_featurize
 from molmp.errors import InvalidSmilesError
@@ -18,10 +19,13 @@ from molmp.training.targets import mean_prediction
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Answer", "Predictor", "load"]
+__all__ = ["BATCH", "Answer", "Predictor", "load"]
 
-BATCH = 2048
-"""Molecules predicted together: environments shared by many molecules are computed once."""
+BATCH = 4_000
+"""Molecules predicted together at most: environments that they share are computed once."""
+
+MOST_ATOMS = 200_000
+"""Atoms predicted together at most, but for a molecule that has more: what bounds the memory."""
 
 
 class Answer(NamedTuple):
@@ -31,6 +35,14 @@ class Answer(NamedTuple):
     """For each target what ``Targets.decode`` gives, with NaN in rows that cannot be predicted."""
     errors: dict[int, InvalidSmilesError]
     """By row of the batch: why it has no prediction."""
+
+
+class _Launched(NamedTuple):
+    """What the networks were given; a GPU may still be at work on it."""
+
+    featurized: Featurized
+    outputs: list[tuple[np.ndarray, Tensor]]
+    """Input rows, and what each network gives for them, shape ``(networks, rows, num_outputs)``."""
 
 
 class Predictor:
@@ -75,20 +87,26 @@ class Predictor:
         return table
 
     def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1) -> Iterator[Answer]:
-        """Predict batch after batch, in order, in memory that does not grow; one answer for each batch."""
-        for featurized in iter_featurize(batches, self.bundle.options, n_jobs=n_jobs):
-            yield self.answer(featurized)
+        """Predict batch after batch, in order, in memory that does not grow; one answer for each batch.
 
-    @torch.inference_mode()
+        While the network is at work, ``n_jobs`` processes read the next batches. A GPU gets a batch before the answer
+        for the one before is fetched.
+        """
+        waiting: _Launched | None = None
+        for featurized in iter_featurize(batches, self.bundle.options, n_jobs=n_jobs):
+            launched = self._launch(featurized)
+            if self.device.type == "cpu":
+                yield self._fetch(launched)
+                continue
+            if waiting is not None:
+                yield self._fetch(waiting)
+            waiting = launched
+        if waiting is not None:
+            yield self._fetch(waiting)
+
     def answer(self, featurized: Featurized) -> Answer:
         """Predict what was featurized."""
-        total = len(featurized.rows) + len(featurized.errors)
-        values = [np.full((total, w) if w > 1 else total, np.nan) for w in self.bundle.targets.widths]
-        for rows, batch in self._batches(featurized):
-            decoded = [self.bundle.targets.decode(model(batch).float().cpu().numpy()) for model in self.models]
-            for full, part in zip(values, mean_prediction(decoded), strict=True):
-                full[rows] = part
-        return Answer(values, featurized.errors)
+        return self._fetch(self._launch(featurized))
 
     def embed(self, smiles: Sequence[str], *, n_jobs: int = 1) -> np.ndarray:
         """Learned fingerprints: what the readout gives, members side by side; NaN rows where unreadable.
@@ -110,12 +128,31 @@ class Predictor:
         """Length of a learned fingerprint."""
         return len(self.models) * self.models[0].fingerprint_width
 
+    @torch.inference_mode()
+    def _launch(self, featurized: Featurized) -> _Launched:
+        batches = self._batches(featurized)
+        return _Launched(featurized, [(rows, torch.stack([m(batch) for m in self.models])) for rows, batch in batches])
+
+    def _fetch(self, launched: _Launched) -> Answer:
+        targets, errors = self.bundle.targets, launched.featurized.errors
+        total = len(launched.featurized.rows) + len(errors)
+        values = [np.full((total, w) if w > 1 else total, np.nan) for w in targets.widths]
+        for rows, outputs in launched.outputs:
+            decoded = [targets.decode(output) for output in outputs.float().cpu().numpy()]
+            for full, part in zip(values, mean_prediction(decoded), strict=True):
+                full[rows] = part
+        return Answer(values, errors)
+
     def _batches(self, featurized: Featurized) -> Iterator[tuple[np.ndarray, GraphBatch]]:
         """Input rows and the batch of their graphs, planned once for all networks."""
-        for start in range(0, len(featurized.graphs), BATCH):
-            part = featurized.graphs.select(slice(start, start + BATCH))
-            graphs = DeviceGraphs(part, self.device, steps=self.bundle.network.steps)
-            yield featurized.rows[start : start + BATCH], graphs.batch()
+        graphs, start = featurized.graphs, 0
+        while start < len(graphs):
+            full = int(np.searchsorted(graphs.atom_offsets, graphs.atom_offsets[start] + MOST_ATOMS, "right")) - 1
+            stop = max(start + 1, min(full, start + BATCH))
+            part = graphs if stop - start == len(graphs) else graphs.select(slice(start, stop))
+            steps = self.bundle.network.steps
+            yield featurized.rows[start:stop], DeviceGraphs(part, self.device, steps=steps).batch()
+            start = stop
 
     def save(self, folder: str | Path) -> None:
         """Write the model file; see :mod:`molmp.inference.model_file`."""

@@ -75,8 +75,8 @@ class _Chained(io.RawIOBase):
 
 
 def _read(stream: IO[bytes], count: int, where: str, kind: str | None) -> bytes:
-    if kind is None:
-        return stream.read(count) or b""
+    if kind is None:  # of a pipe, what is there: whoever writes it may be waiting for our answer
+        return getattr(stream, "read1", stream.read)(count) or b""
     broken: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError)
     if kind == "zstd":
         broken = (*broken, _zstd().ZstdError)

@@ -67,7 +67,7 @@ def open_writer(path: str | Path, columns: Mapping[str, type], *, after: Layout 
         raise DataError(f"the input already has a column {clash[0]!r}; rename or drop it")
     if str(path) == "-":
         sys.stdout.flush()
-        text = _TextSink(sys.stdout.buffer, layout, columns, layout.delimiter)
+        text = _TextSink(sys.stdout.buffer, layout, columns, layout.delimiter, live=True)
         yield Writer(text)
         text.finish()
         sys.stdout.buffer.flush()
@@ -100,8 +100,10 @@ def _finished(sink: _Sink) -> Iterator[Writer]:
 class _TextSink:
     """Delimited text; a row that was read with the same delimiter is copied as it stood."""
 
-    def __init__(self, file: IO[bytes], layout: Layout, columns: Iterable[str], delimiter: str) -> None:
-        self._file, self._delimiter = file, delimiter
+    def __init__(
+        self, file: IO[bytes], layout: Layout, columns: Iterable[str], delimiter: str, *, live: bool = False
+    ) -> None:
+        self._file, self._delimiter, self._live = file, delimiter, live  # live: somebody waits for every batch
         self._verbatim = layout.format == "csv" and layout.delimiter == delimiter
         self._text = io.StringIO(newline="")
         self._csv = csv.writer(self._text, delimiter=delimiter, lineterminator=layout.newline)
@@ -124,6 +126,8 @@ class _TextSink:
 
     def finish(self) -> None:
         self._file.write(self._text.getvalue().encode("utf-8", "surrogateescape"))
+        if self._live:
+            self._file.flush()
         self._text.seek(0)
         self._text.truncate()
 
