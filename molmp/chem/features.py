@@ -2,8 +2,8 @@
 
 Every feature is categorical. An atom is a row of small integers, one a field: the position of its value in
 ``choices``, or ``len(choices)`` for a value that is not listed ("other"). All fields are invariant under the
-order of the atoms and the way a SMILES was written: stereo enters as CIP labels, ring sizes come from bonds
-(every minimum cycle basis holds a shortest ring through each bond, so they do not depend on its choice).
+order of the atoms and the way a SMILES was written: stereo enters as CIP labels and sides of rings; ring sizes come
+from bonds (every minimum cycle basis holds a shortest ring through each bond, so they do not depend on its choice).
 """
 
 import math
@@ -14,14 +14,19 @@ import numpy as np
 from rdkit import Chem
 
 __all__ = [
-    "ATOM_FIELDS", "BOND_FIELDS", "Field", "atom_row", "bond_row", "column_names", "key_parts", "key_rows",
+    "ATOM_FIELDS", "BOND_FIELDS", "Field", "atom_row", "bond_row", "chirality", "column_names", "key_parts", "key_rows",
     "key_weights", "lookup_table", "row_keys",
 ]  # fmt: skip
 
 NO_LABEL, UNNAMED_STEREO = 0, 255
-"""Raw values of the field ``chirality`` beside the CIP labels 1 to 4."""
+"""Raw values of the field ``chirality`` beside those of :data:`CIP_LABELS` and the two sides of a ring."""
 
-CIP_LABELS = {"R": 1, "S": 2, "r": 3, "s": 4}
+CIP_LABELS = {"R": 1, "S": 2}
+
+CIS, TRANS = 3, 4
+
+RING_SIDE = "_molmpRingSide"
+"""Property of an atom in which :mod:`molmp.chem.stereo` notes cis or trans."""
 
 TETRAHEDRAL = (int(Chem.ChiralType.CHI_TETRAHEDRAL_CW), int(Chem.ChiralType.CHI_TETRAHEDRAL_CCW))
 """Chiral tags that a CIP label can be given to."""
@@ -65,14 +70,16 @@ def _ring_sizes(atom: Chem.Atom) -> list[int]:
     return [rings.MinBondRingSize(bond.GetIdx()) for bond in atom.GetBonds() if bond.IsInRing()]
 
 
-def _chirality(atom: Chem.Atom) -> int:
-    # chem.stereo names what RDKit's own perception leaves unnamed before an atom comes here. What it calls a square
-    # plane or an octahedron is no CIP label and depends on the spelling.
+def chirality(atom: Chem.Atom) -> int:
+    """Raw value of the field ``chirality``; chem.stereo names what RDKit leaves unnamed before an atom comes here."""
     tag = int(atom.GetChiralTag())
     if tag == 0:
         return NO_LABEL
-    named = tag in TETRAHEDRAL and atom.HasProp("_CIPCode")
-    return CIP_LABELS.get(atom.GetProp("_CIPCode"), UNNAMED_STEREO) if named else UNNAMED_STEREO
+    if tag not in TETRAHEDRAL:  # what RDKit calls a square plane or an octahedron depends on the spelling
+        return UNNAMED_STEREO
+    if atom.HasProp("_CIPCode"):
+        return CIP_LABELS.get(atom.GetProp("_CIPCode"), UNNAMED_STEREO)
+    return atom.GetIntProp(RING_SIDE) if atom.HasProp(RING_SIDE) else UNNAMED_STEREO
 
 
 def _clip(value: int) -> int:
@@ -98,8 +105,8 @@ ATOM_FIELDS: tuple[Field, ...] = (
     _field("radical", range(3), lambda a: _clip(a.GetNumRadicalElectrons()), "unpaired electrons"),
     _field("isotope", (0, 2, 3, 11, 13, 14, 15, 18, 32, 35, 76, 82, 123, 124, 125, 131),
            lambda a: _clip(a.GetIsotope()), "mass number where given, 0 where natural"),
-    _field("chirality", {NO_LABEL: "none", **{code: label for label, code in CIP_LABELS.items()}}, _chirality,
-           "CIP label of a stereocentre; other: one that has none"),
+    _field("chirality", {NO_LABEL: "none", 1: "R", 2: "S", CIS: "cis", TRANS: "trans"}, chirality,
+           "CIP label of a stereocentre, or the side of its ring where it has none; other: neither"),
 )  # fmt: skip
 
 BOND_FIELDS: tuple[Field, ...] = (
@@ -112,25 +119,30 @@ BOND_FIELDS: tuple[Field, ...] = (
 )  # fmt: skip
 
 
+def lookup_table(field: Field) -> np.ndarray:
+    """Codes of all raw values 0 to 255 at once, shape ``(256,)``, uint8."""
+    table = np.full(256, len(field.choices), np.uint8)
+    table[list(field.choices)] = np.arange(len(field.choices))
+    return table
+
+
+_ATOM_CODES, _BOND_CODES = (
+    [(field.read, lookup_table(field).tolist()) for field in fields] for fields in (ATOM_FIELDS, BOND_FIELDS)
+)
+
+
 def atom_row(atom: Chem.Atom) -> list[int]:
     """Codes of one atom, in the order of :data:`ATOM_FIELDS`.
 
     >>> dict(zip([f.name for f in ATOM_FIELDS], atom_row(Chem.MolFromSmiles("OCC").GetAtomWithIdx(0))))["hydrogens"]
     1
     """
-    return [field.encode(field.read(atom)) for field in ATOM_FIELDS]
+    return [codes[read(atom)] for read, codes in _ATOM_CODES]
 
 
 def bond_row(bond: Chem.Bond) -> list[int]:
     """Codes of one bond, in the order of :data:`BOND_FIELDS`."""
-    return [field.encode(field.read(bond)) for field in BOND_FIELDS]
-
-
-def lookup_table(field: Field) -> np.ndarray:
-    """Codes of all raw values 0 to 255 at once, shape ``(256,)``, uint8."""
-    table = np.full(256, len(field.choices), np.uint8)
-    table[list(field.choices)] = np.arange(len(field.choices))
-    return table
+    return [codes[read(bond)] for read, codes in _BOND_CODES]
 
 
 def key_weights(fields: Sequence[Field]) -> np.ndarray:

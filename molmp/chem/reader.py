@@ -6,9 +6,10 @@ import numpy as np
 from rdkit import Chem
 
 from molmp.chem import smiles
-from molmp.chem.binary import binary_graphs, binary_is_known
+from molmp.chem.binary import binary_graphs, binary_is_known, lacks_labels, to_binary
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.plain import plain_graphs
+from molmp.chem.stereo import name_stereocentres
 from molmp.errors import InvalidSmilesError
 
 __all__ = ["Answer", "join_answers", "read_chunk", "read_mol"]
@@ -26,7 +27,7 @@ def read_chunk(texts: Sequence[str], *, explicit_hydrogens: bool = False, standa
     errors: dict[int, InvalidSmilesError] = {}
     rows: list[int] = []
     buffers: list[bytes] = []
-    kept: dict[int, Chem.Mol] = {}
+    kept: dict[int, Chem.Mol] = {}  # few: where all are kept, parsing takes a third longer
     with smiles.quiet_rdkit():
         fast = binary_is_known()
         texts = _checked(texts, errors)
@@ -41,8 +42,8 @@ def read_chunk(texts: Sequence[str], *, explicit_hydrogens: bool = False, standa
                 errors[row] = error
                 continue
             if fast:
-                buffers.append(mol.ToBinary(0))
-            if not fast or "@" in text:
+                buffers.append(to_binary(mol, text))
+            if not fast or ("@" in text and lacks_labels(buffers[-1], text)):
                 kept[len(rows)] = mol
             rows.append(row)
 
@@ -75,6 +76,8 @@ def read_mol(text: str, row: int, explicit_hydrogens: bool, standardize: str, pl
     if standardize != "none":
         mol = smiles.standardize(mol, standardize)
     if explicit_hydrogens:
+        if "@" in text:
+            name_stereocentres(mol)
         mol = Chem.AddHs(mol)
         Chem.SetHybridization(mol)  # of the new atoms, so that they equal hydrogens that were there
     return mol

@@ -1,35 +1,106 @@
-"""CIP labels for the stereocentres that RDKit's legacy perception keeps but leaves without a name."""
+"""Names for the ring centres that have no CIP label of their own: cis or trans, whichever way they were written.
+
+In 1,4-dimethylcyclohexane neither centre is R or S, since both ways round the ring look the same, yet there are two
+molecules. Labels r and s of the full CIP rules would tell them apart at a price of milliseconds; that two
+substituents lie on the same side of their ring is seen at once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 from rdkit import Chem
-from rdkit.Chem import rdCIPLabeler
 
-from molmp.chem.features import TETRAHEDRAL
+from molmp.chem.features import CIS, RING_SIDE, TETRAHEDRAL, TRANS, UNNAMED_STEREO, chirality
 
-__all__ = ["name_stereocentres"]
-
-MAX_STEPS = 100_000
-"""Where the ranking of one molecule takes more steps (about 0.1 s), its unnamed centres stay so."""
+__all__ = ["name_stereocentres", "stereo_labels"]
 
 
-def name_stereocentres(mol: Chem.Mol, tagged: list[Chem.Atom] | None = None) -> None:
-    """Give a label to each tetrahedral centre of ``mol`` that has none: cis and trans across a ring, mostly.
+def stereo_labels(mol: Chem.Mol, tagged: Sequence[int]) -> list[int]:
+    """Raw values of the field ``chirality`` for the atoms of ``mol`` that have a chiral tag.
 
-    Labels that are there stay: the newer algorithm ranks some sulfoxides the other way round, and a label must not
-    depend on whether another centre of the molecule needed a name. ``tagged``: the atoms with a chiral tag, if known.
+    >>> stereo_labels(Chem.MolFromSmiles("C[C@H](F)[C@@H](F)Cl"), [1, 3])
+    [2, 2]
+    """
+    labels = [chirality(mol.GetAtomWithIdx(index)) for index in tagged]
+    if UNNAMED_STEREO in labels:
+        _name(mol, [index for index, label in zip(tagged, labels, strict=True) if label == UNNAMED_STEREO])
+        labels = [chirality(mol.GetAtomWithIdx(index)) for index in tagged]
+    return labels
+
+
+def name_stereocentres(mol: Chem.Mol) -> None:
+    """Mark the centres of ``mol`` that RDKit's legacy perception keeps without a label, where a ring decides.
+
+    A centre is ``cis`` where its substituent lies on the same side of a ring as those of the nearest other centres of
+    this kind, ``trans`` where on the other, and stays unmarked where they disagree. Of two substituents the one of
+    the heavier element counts, of more neighbours, of higher canonical rank.
 
     >>> cis, trans = map(Chem.MolFromSmiles, ("C[C@H]1CC[C@@H](C)CC1", "C[C@H]1CC[C@H](C)CC1"))
-    >>> name_stereocentres(cis), name_stereocentres(trans)
-    (None, None)
-    >>> cis.GetAtomWithIdx(1).GetProp("_CIPCode"), trans.GetAtomWithIdx(1).GetProp("_CIPCode")
-    ('s', 'r')
+    >>> for mol in (cis, trans):
+    ...     name_stereocentres(mol)
+    ...     print(mol.GetAtomWithIdx(1).GetIntProp(RING_SIDE) == CIS)
+    True
+    False
     """
-    if tagged is None:
-        tagged = [atom for atom in mol.GetAtoms() if int(atom.GetChiralTag()) in TETRAHEDRAL]
-    unnamed = [atom for atom in tagged if not atom.HasProp("_CIPCode")]
-    if not unnamed:
+    _name(mol, [atom.GetIdx() for atom in mol.GetAtoms() if chirality(atom) == UNNAMED_STEREO])
+
+
+def _name(mol: Chem.Mol, unnamed: Sequence[int]) -> None:
+    centres = {index: mol.GetAtomWithIdx(index) for index in unnamed}
+    centres = {index: atom for index, atom in centres.items() if int(atom.GetChiralTag()) in TETRAHEDRAL}
+    if len(centres) < 2:
         return
-    try:
-        rdCIPLabeler.AssignCIPLabels(mol, [atom.GetIdx() for atom in unnamed], [], MAX_STEPS)
-    except RuntimeError:  # too many steps: what was named on the way depends on the order of the atoms
-        for atom in unnamed:
-            atom.ClearProp("_CIPCode")
+
+    @cache
+    def ranks() -> Sequence[int]:
+        # Symmetry of the constitution: no chirality, isotopes kept, and atom maps are names, not chemistry.
+        return Chem.CanonicalRankAtoms(mol, False, False, True, False)
+
+    relations: dict[int, list[tuple[int, bool]]] = {index: [] for index in centres}
+    for ring in mol.GetRingInfo().AtomRings():
+        ups = dict(_ups(mol, ring, centres, ranks))
+        for one, up_one in ups.items():
+            for other, up_other in ups.items():
+                if one != other:
+                    apart = abs(one - other)
+                    relations[ring[one]].append((min(apart, len(ring) - apart), up_one == up_other))
+    for index, related in relations.items():
+        nearest = min((distance for distance, _ in related), default=0)
+        sides = {same for distance, same in related if distance == nearest}
+        if len(sides) == 1:
+            centres[index].SetIntProp(RING_SIDE, CIS if sides.pop() else TRANS)
+
+
+def _ups(
+    mol: Chem.Mol, ring: Sequence[int], centres: dict[int, Chem.Atom], ranks: Callable[[], Sequence[int]]
+) -> Iterator[tuple[int, bool]]:
+    """Places in the ring whose substituent that counts lies above it, as one walks along the ring, or below."""
+    for place, index in enumerate(ring):
+        if index not in centres:
+            continue
+        neighbours = [bond.GetOtherAtomIdx(index) for bond in centres[index].GetBonds()]
+        along = [ring[place - 1], ring[(place + 1) % len(ring)]]
+        off = [neighbour for neighbour in neighbours if neighbour not in along]
+        if len(off) == 2:
+            weights = [_weight(mol, neighbour) for neighbour in off]
+            if weights[0] == weights[1]:
+                weights = [(ranks()[neighbour], 0) for neighbour in off]
+            if weights[0] == weights[1]:
+                continue
+            if weights[0] < weights[1]:
+                off.reverse()
+        clockwise = int(centres[index].GetChiralTag()) == TETRAHEDRAL[0]
+        # A hydrogen or a pair of electrons that is no atom of the graph comes last, in both.
+        order = [neighbours.index(neighbour) for neighbour in [*along, *off]]
+        yield place, clockwise ^ _is_odd(order)
+
+
+def _weight(mol: Chem.Mol, index: int) -> tuple[int, int]:
+    atom = mol.GetAtomWithIdx(index)
+    heavy = sum(neighbour.GetAtomicNum() > 1 for neighbour in atom.GetNeighbors())
+    return atom.GetAtomicNum(), heavy
+
+
+def _is_odd(permutation: Sequence[int]) -> bool:
+    pairs = ((one, other) for i, one in enumerate(permutation) for other in permutation[i + 1 :])
+    return sum(one > other for one, other in pairs) % 2 == 1
