@@ -108,8 +108,8 @@ class GraphBatch:
         tensors: dict[int, Tensor] = {}
         _send(self, lambda t: tensors.setdefault(id(t), t), {})
         packed = torch.cat([t.flatten() for t in tensors.values()])
-        if device.type == "cuda":
-            packed = packed.pin_memory()
+        if device.type == "cuda" and packed.device.type == "cpu":
+            packed = packed.pin_memory()  # the copy then runs beside the host's next work
         pieces = packed.to(device, non_blocking=True).split([t.numel() for t in tensors.values()])
         moved = {i: piece.view(t.shape) for (i, t), piece in zip(tensors.items(), pieces, strict=True)}
         copy: Self = _send(self, lambda t: moved[id(t)], {})
