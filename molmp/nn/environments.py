@@ -17,8 +17,8 @@ import numpy as np
 
 from molmp.chem.graphs import MolGraphs
 
-PART = 1 << 16
-"""Molecules or atoms that are looked at together, so that what is made on the way stays small."""
+PART = 1 << 13
+"""Atoms looked at together: what is made on the way stays in the processor's cache, and costs no fresh pages."""
 
 __all__ = ["Bonds", "Environments", "spans"]
 
@@ -37,11 +37,12 @@ class Bonds:
     @classmethod
     def of(cls, graphs: MolGraphs) -> Self:
         """Direct the bonds of ``graphs`` both ways."""
-        parts = [_directed(graphs, i, min(i + PART, len(graphs))) for i in range(0, max(len(graphs), 1), PART)]
+        size = max(PART // 32, 1)  # of molecules
+        parts = [_directed(graphs, i, min(i + size, len(graphs))) for i in range(0, max(len(graphs), 1), size)]
         degrees, steps, types = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         offsets = np.zeros(len(degrees) + 1, np.int32 if len(types) < 1 << 31 else np.int64)
         np.cumsum(degrees, out=offsets[1:])
-        return cls(offsets, steps, types)
+        return cls(offsets, steps.astype(np.int16 if graphs.num_atoms.max(initial=0) < 1 << 15 else np.int32), types)
 
     def into(self, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return how many bonds lead to each of ``atoms``, and the steps and types of those bonds."""
@@ -99,8 +100,7 @@ def _directed(graphs: MolGraphs, begin: int, end: int) -> tuple[np.ndarray, np.n
     chosen = slice(bonds[0], bonds[-1])
     first = np.repeat(atoms[:-1] - atoms[0], graphs.num_bonds[begin:end])
     begins, ends, types = (column[chosen] for column in (graphs.begins, graphs.ends, graphs.bond_types))
-    step = np.int16 if graphs.num_atoms.max(initial=0) < 1 << 15 else np.int32
-    there = ends.astype(step) - begins.astype(step)
+    there = ends.astype(np.int32) - begins.astype(np.int32)
     targets = np.concatenate([first + begins, first + ends])
     bits = max(len(targets), 1).bit_length()
     order = np.sort((targets << bits) | np.arange(len(targets))) & ((1 << bits) - 1)
@@ -110,44 +110,45 @@ def _directed(graphs: MolGraphs, begin: int, end: int) -> tuple[np.ndarray, np.n
 
 def _refine(colours: np.ndarray, bonds: Bonds) -> tuple[np.ndarray, np.ndarray]:
     """Divide by the neighbours' colours; return the new colours and one atom of each."""
-    parts = [np.arange(i, min(i + PART, len(colours))) for i in range(0, len(colours), PART)]
+    parts = [slice(i, min(i + PART, len(colours))) for i in range(0, len(colours), PART)]
     bits = tuple(int(v.max(initial=0)).bit_length() for v in (bonds.types, colours))
-    keys = _join(_sorted_neighbours(atoms, colours, bonds, bits) for atoms in parts)
+    keys = _join(_sorted_neighbours(part, colours, bonds, bits) for part in parts)
     random = np.random.default_rng(0)
     while True:
         factors = random.integers(1 << 64, size=2, dtype=np.uint64) | np.uint64(1)
-        finer, first = _divide(colours, _join(_hash(atoms, keys, bonds, factors) for atoms in parts))
-        if all(_alike(atoms, first[finer[atoms]], keys, bonds) for atoms in parts):
+        finer, first = _divide(colours, _join(_hash(part, keys, bonds, factors) for part in parts))
+        if all(_alike(part, first[finer[part]], keys, bonds) for part in parts):
             return finer, first
 
 
-def _sorted_neighbours(atoms: np.ndarray, colours: np.ndarray, bonds: Bonds, bits: tuple[int, ...]) -> np.ndarray:
+def _sorted_neighbours(part: slice, colours: np.ndarray, bonds: Bonds, bits: tuple[int, ...]) -> np.ndarray:
     """Return, for each bond into each atom, its type and its source's colour in one number, ascending for an atom."""
-    degrees, steps, types = bonds.into(atoms)
+    offsets = bonds.offsets[part.start : part.stop + 1]
+    chosen = slice(offsets[0], offsets[-1])
+    atoms = np.repeat(np.arange(part.start, part.stop), np.diff(offsets))
+    keys = (bonds.types[chosen].astype(np.int64) << bits[1]) | colours[atoms + bonds.steps[chosen]]
     width = sum(bits)
-    keys = (types.astype(np.int64) << bits[1]) | colours[np.repeat(atoms, degrees) + steps]
-    keys = np.sort((np.repeat(np.arange(len(atoms)), degrees) << width) | keys) & ((1 << width) - 1)
+    keys = np.sort((atoms << width) | keys) & ((1 << width) - 1)
     return keys.astype(np.uint32 if width < 32 else np.uint64)
 
 
-def _hash(atoms: np.ndarray, keys: np.ndarray, bonds: Bonds, factors: np.ndarray) -> np.ndarray:
+def _hash(part: slice, keys: np.ndarray, bonds: Bonds, factors: np.ndarray) -> np.ndarray:
     """Add up scrambled keys of the bonds into each atom."""
-    ends = bonds.offsets[atoms[0] : atoms[-1] + 2].astype(np.int64)
+    ends = bonds.offsets[part.start : part.stop + 1]
     scrambled = (keys[ends[0] : ends[-1]] + np.uint64(1)) * factors[0]  # 0 would not count
     scrambled ^= scrambled >> np.uint64(31)
     scrambled *= factors[1]
     sums = np.zeros(len(scrambled) + 1, np.uint64)
     np.cumsum(scrambled, out=sums[1:])
-    sums = sums[ends - ends[0]]
-    return np.diff(sums)  # the sums wrap around, and so does the difference
+    return np.diff(sums[ends - ends[0]])  # the sums wrap around, and so does the difference
 
 
-def _alike(atoms: np.ndarray, twins: np.ndarray, keys: np.ndarray, bonds: Bonds) -> bool:
+def _alike(part: slice, twins: np.ndarray, keys: np.ndarray, bonds: Bonds) -> bool:
     """Whether each atom has as many bonds as its twin, of the same types and to the same colours."""
-    (starts, degrees), (twin_starts, twin_degrees) = map(bonds.places, (atoms, twins))
-    return np.array_equal(degrees, twin_degrees) and np.array_equal(
-        keys[spans(starts, degrees)], keys[spans(twin_starts, degrees)]
-    )
+    offsets = bonds.offsets[part.start : part.stop + 1]
+    starts, degrees = bonds.places(twins)
+    mine = keys[offsets[0] : offsets[-1]]
+    return np.array_equal(np.diff(offsets), degrees) and np.array_equal(mine, keys[spans(starts, degrees)])
 
 
 def _divide(colours: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
