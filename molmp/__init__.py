@@ -12,6 +12,7 @@ _HOMES = {
     "InvalidSmilesError": "molmp.errors",
     "MolmpError": "molmp.errors",
     "MolGraphs": "molmp.chem.graphs",
+    "onnx_inputs": "molmp.chem.flat",
     "GraphOptions": "molmp.chem.featurize",
     "featurize": "molmp.chem.featurize",
     "AtomPairFingerprint": "molmp.chem.fingerprints",
@@ -24,7 +25,7 @@ _HOMES = {
     "Predictor": "molmp.inference.predictor",
     "load": "molmp.inference.predictor",
     "MPNNClassifier": "molmp.estimators",
-    "MPNNEmbedding": "molmp.estimators",
+    "MPNNEmbedding": "molmp.embedding",
     "MPNNRegressor": "molmp.estimators",
 }
 
