@@ -6,6 +6,7 @@ process, and so do loss, gradient and result, but for the order in which floatin
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 PATIENCE = timedelta(hours=12)
 """Processes wait for the slowest, which may have no graphs in its cache; torchrun ends those whose partner died."""
+
+
+GRACE = 2.0
+"""Seconds: torchrun ends all processes when one is gone, and the one that has something to say comes first."""
 
 
 class Share(NamedTuple):
@@ -134,18 +139,19 @@ def join(device: str = "auto") -> Iterator[Ranks]:
         return
     store, rank, size = next(rendezvous("env://"))
     ranks = Ranks(rank, size, int(os.environ["LOCAL_RANK"]))
-    with _one_voice(store), ExitStack() as stack:
+    with ExitStack() as stack, _one_voice(store):
         where = ranks.pick_device(device)
         if where.type == "cuda":
             torch.cuda.set_device(where)
         backend = "nccl" if where.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-        stack.callback(dist.destroy_process_group)
         if not ranks.is_main:
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(redirect_stdout(nowhere))
             stack.enter_context(redirect_stderr(nowhere))
         yield ranks
+        # After an error the connections last until the process ends: it is the first to tell what happened.
+        dist.destroy_process_group()
 
 
 @contextmanager
@@ -156,6 +162,7 @@ def _one_voice(store: dist.Store) -> Iterator[None]:
     except (MolmpError, OSError, RuntimeError, KeyboardInterrupt) as error:
         if _is_first(store):
             raise
+        time.sleep(GRACE)
         sys.exit(getattr(error, "exit_code", 1))
 
 
