@@ -25,7 +25,8 @@ MOLECULES = [
     CC1(C)S[C@@H]2[C@H](NC(=O)Cc3ccccc3)C(=O)N2[C@H]1C(=O)O
     C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@]34C)[C@@H]1CC[C@@H]2O
     CN1CC[C@]23c4c5ccc(O)c4O[C@H]2[C@@H](O)C=C[C@H]3[C@H]1C5 [H]C([H])([H])[C@]([H])(O)F [#1]OC [1H]C [H]O[H] [H]F
-    [H]Cl [256C] [258H]C
+    [H]Cl [256C] [258H]C Cl[C@H]1[C@H](Cl)[C@@H](Cl)[C@H](Cl)[C@H](Cl)[C@H]1Cl C[C@H]1CC[C@]2(CC1)CC[C@@H](C)CC2
+    O[C@H]1[C@H](O)[C@@H](O)[C@H](O)[C@@H](O)[C@H]1O CC[C@]1(C)CC[C@H](C)CC1 CC(=O)N[C@H]1CC[C@H](CCN2CCN(C)CC2)CC1
     """.split(),  # noqa: SIM905
     "C" * 300,
     "N[C@@H](C)C(=O)" * 30 + "O",

@@ -102,6 +102,15 @@ def test_sides_of_rings(smiles, expected):
     assert [value for value in column(smiles, "chirality") if value != "none"] == expected
 
 
+def test_naming_twice_changes_nothing():
+    mol = Chem.MolFromSmiles("Cl[C@H]1[C@H](Cl)[C@@H](Cl)[C@H](Cl)[C@H](Cl)[C@H]1Cl")
+    name_stereocentres(mol)
+    once = [atom_row(atom) for atom in mol.GetAtoms()]
+    name_stereocentres(mol)
+    assert [atom_row(atom) for atom in mol.GetAtoms()] == once
+    assert {"cis", "trans", "other"} >= {value["chirality"] for value in labelled(Chem.MolToSmiles(mol))} - {"none"}
+
+
 def test_sides_of_rings_agree_with_coordinates():
     """Two substituents on one side of the ring point one way from its plane."""
     from rdkit.Chem import AllChem

@@ -46,9 +46,10 @@ def name_stereocentres(mol: Chem.Mol) -> None:
 
 
 def _name(mol: Chem.Mol, unnamed: Sequence[int]) -> None:
-    centres = {index: mol.GetAtomWithIdx(index) for index in unnamed}
-    centres = {index: atom for index, atom in centres.items() if int(atom.GetChiralTag()) in TETRAHEDRAL}
-    if len(centres) < 2:
+    atoms = ((index, mol.GetAtomWithIdx(index)) for index in unnamed)
+    # Once named a molecule stays so: with fewer centres in question the answer would be another.
+    centres = {i: atom for i, atom in atoms if int(atom.GetChiralTag()) in TETRAHEDRAL and not atom.HasProp(RING_SIDE)}
+    if not centres:
         return
 
     @cache
@@ -67,8 +68,8 @@ def _name(mol: Chem.Mol, unnamed: Sequence[int]) -> None:
     for index, related in relations.items():
         nearest = min((distance for distance, _ in related), default=0)
         sides = {same for distance, same in related if distance == nearest}
-        if len(sides) == 1:
-            centres[index].SetIntProp(RING_SIDE, CIS if sides.pop() else TRANS)
+        side = UNNAMED_STEREO if len(sides) != 1 else CIS if True in sides else TRANS
+        centres[index].SetIntProp(RING_SIDE, side)
 
 
 def _ups(
