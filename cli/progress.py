@@ -17,7 +17,8 @@ def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str)
     from molmp.training.run import MemberDone
 
     record = None
-    bar = tqdm(total=num_molecules * epochs, unit="mol", unit_scale=True, disable=None, file=sys.stderr)
+    total = num_molecules * epochs
+    bar = tqdm(total=total, unit="mol", unit_scale=True, disable=None, file=sys.stderr, leave=False)
     with bar:
         for record in records:
             if isinstance(record, Step):
