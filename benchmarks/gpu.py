@@ -27,7 +27,7 @@ from benchmarks.subjects.step_pyg import PYG, PygBatch, PygNet  # noqa: E402
 from molmp.chem.graphs import ARRAYS, MolGraphs  # noqa: E402
 from molmp.nn.batch import DeviceGraphs  # noqa: E402
 
-__all__ = ["carry", "measure"]
+__all__ = ["measure", "read", "write"]
 
 GRAPHS = RESULTS.with_name(".graphs.pt")
 
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--graphs", type=Path, default=GRAPHS, help="file that carries the tensors")
     options = parser.parse_args()
     if options.data:
-        prepare(options.data, options.graphs)
-    graphs = carry(options.graphs)
+        write(hiv_graphs(options.data), options.graphs)
+    graphs = read(options.graphs)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for batch, hidden in ((48, 24), (1, 16), (200, 32)):
         differs = worst(graphs.select(slice(batch)), config(hidden), torch.float64, device)
@@ -58,17 +58,21 @@ def main() -> None:
         show(made)
 
 
-def prepare(data: Path, path: Path) -> None:
-    """Write the packed graphs of HIV molecules as tensors."""
+def hiv_graphs(data: Path) -> MolGraphs:
+    """Graphs of HIV molecules."""
     from benchmarks.molecules import sample
     from molmp.chem.featurize import featurize
 
-    graphs = featurize(sample(data, COUNT, sets=["hiv"])).graphs
+    return featurize(sample(data, COUNT, sets=["hiv"])).graphs
+
+
+def write(graphs: MolGraphs, path: Path) -> None:
+    """Put graphs into a file as tensors."""
     torch.save({name: torch.from_numpy(getattr(graphs, name).copy()) for name in ARRAYS}, path)
 
 
-def carry(path: Path) -> MolGraphs:
-    """Graphs from the file."""
+def read(path: Path) -> MolGraphs:
+    """Undo :func:`write`."""
     tensors = torch.load(path, weights_only=True)
     return MolGraphs(**{name: tensors[name].numpy() for name in ARRAYS})
 

@@ -25,6 +25,9 @@ FLOOR = "RDKit MolFromSmiles"
 
 WIDTH, MEMBERS = 128, 5
 
+OWN_THREADS = ", its own threads"
+"""Subjects of this ending run as a user runs them; all others have one thread."""
+
 Command = list[str | Path]
 
 
@@ -61,6 +64,8 @@ def prepare(data: Path, folder: Path) -> dict[str, Command]:
         sizes = ["--hidden", str(WIDTH), "--ensemble", members]
         run_process([molmp, "train", "train.csv", *sizes, *common, f"molmp{members}"], folder)
         commands[subject] = [molmp, "predict", "in.csv", "--model", f"molmp{members}", "-o", "out.csv"]
+    for subject in ("Chemprop, batch 512", f"molmp, width {WIDTH}"):
+        commands[subject + OWN_THREADS] = commands[subject]
     return commands
 
 
@@ -71,7 +76,7 @@ def measure(smiles: list[str], commands: Mapping[str, Command], folder: Path, ro
 
     def runner(subject: str) -> Callable[[int], float]:
         def run(_: int) -> float:
-            used = run_process(commands[subject], folder)
+            used = run_process(commands[subject], folder, one_thread=not subject.endswith(OWN_THREADS))
             peaks[subject] = max(peaks[subject], used.peak_mb)
             check_output(folder / "out.csv", smiles)
             return used.cpu_s / len(smiles)

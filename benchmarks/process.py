@@ -20,20 +20,23 @@ class Usage(NamedTuple):
     wall_s: float
 
 
-def run_process(command: Sequence[str | Path], folder: Path) -> Usage:
-    """Run to the end with one thread, ``folder`` the working directory; what it prints goes to ``folder/log.txt``.
+def run_process(command: Sequence[str | Path], folder: Path, *, one_thread: bool = True) -> Usage:
+    """Run to the end, ``folder`` the working directory; what it prints goes to ``folder/log.txt``.
+
+    Without ``one_thread`` the program takes as many as it likes.
 
     Raises
     ------
     RuntimeError
         The exit status is not 0; the message ends with the last lines printed.
     """
+    env = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+    if one_thread:
+        env |= ONE_THREAD
     log = folder / "log.txt"
     started = time.perf_counter()
     with open(log, "wb") as file:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **ONE_THREAD}, stdin=subprocess.DEVNULL, stdout=file, stderr=file
-        )
+        process = subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

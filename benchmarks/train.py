@@ -7,7 +7,9 @@ the results file serves again where it was made with the same versions on the sa
 import argparse
 import csv
 import math
+import statistics
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ def main() -> None:
         folder = Path(name)
         rows = prepare(options.data / "lipo.csv", folder)
         chemprop = (None if options.again else stored()) or chemprop_train(folder, rows)
-        made = lines("train", PARAMETERS, "process", [chemprop, molmp_train(folder, chemprop)], base=CHEMPROP)
+        both = [with_start(chemprop, "peers", folder), with_start(molmp_train(folder, chemprop), "molmp", folder)]
+        made = lines("train", PARAMETERS, "process", both, base=CHEMPROP)
     save(made)
     show(made)
     for line in made:
@@ -83,6 +86,18 @@ def molmp_train(folder: Path, chemprop: Series) -> Series:
         spent = used.cpu_s * (1 - after / used.wall_s)
         facts |= {"epochs_to_chemprop": reached, "cpu_s_to_chemprop": round(spent, 1)}
     return _series(MOLMP, used, facts, versions_of(python_of("molmp")))
+
+
+def with_start(series: Series, env: str, folder: Path) -> Series:
+    """Add what it costs to print the help and to import the package."""
+    name = series.subject.lower()
+    python = python_of(env)
+    commands = {"help_cpu_s": [python.with_name(name), "--help"], "import_cpu_s": [python, "-c", f"import {name}"]}
+    spent = {
+        fact: round(statistics.median(run_process(command, folder).cpu_s for _ in range(3)), 3)
+        for fact, command in commands.items()
+    }
+    return replace(series, facts={**(series.facts or {}), **spent})
 
 
 def stored() -> Series | None:

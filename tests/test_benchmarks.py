@@ -1,6 +1,8 @@
 """The benchmarks' own bookkeeping: statistics, the results file, and the page that is made from it."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -105,3 +107,28 @@ def test_worker_that_fails_is_noticed():
         pytest.raises(RuntimeError, match="ended with status 1"),
     ):
         worker.run("no such task", [])
+
+
+def test_gpu_bench_compares_without_rdkit_and_pyg_and_says_what_it_did(tmp_path):
+    from benchmarks.gpu import write
+    from molmp.chem.featurize import featurize
+
+    write(
+        featurize(["C", "[Na+].[Cl-]", "OCC", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "C#N"]).graphs,
+        tmp_path / "graphs.pt",
+    )
+    script = """
+import runpy, sys
+for name in ("rdkit", "rdkit.Chem", "torch_geometric", "torch_geometric.nn"):
+    sys.modules[name] = None
+runpy.run_module("benchmarks.gpu", run_name="__main__")
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script, "--graphs", str(tmp_path / "graphs.pt")],
+        cwd=ROOT, env={**os.environ, **frame.ONE_THREAD, "CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    *compared, last = run.stdout.splitlines()
+    assert last == "no CUDA device here: the formulas agree, nothing was timed"
+    assert len(compared) == 3
+    assert all("a matrix for each edge, GRU, set2set, in torch" in line for line in compared)

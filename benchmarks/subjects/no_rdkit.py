@@ -15,7 +15,7 @@ __all__ = ["stand_in"]
 class Mention:
     """Whatever is asked for: an attribute, a call or a number that no other mention has."""
 
-    _numbers = itertools.count(1000)
+    _numbers = itertools.count()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
