@@ -30,9 +30,13 @@ from . import options
 @options.on_error
 @options.device
 @options.workers
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="ray: workers of a Ray cluster.")
+@click.option("--address", metavar="HOST:PORT", help="Ray cluster.  [default: RAY_ADDRESS, else one on this machine]")
+@click.option("--workers", metavar="N", type=int, help="Workers of --engine ray.  [default: as many as have room]")
+@click.option("--gpus", metavar="SHARE", type=float, help="Share of a GPU of each worker of --engine ray, as 0.25.")
 def predict(
     table: str | None, model: Path, output: str, smiles: tuple[str, ...], shard: str | None,
-    columns: tuple[str, ...], device: str, **settings: Any,
+    columns: tuple[str, ...], engine: str, **settings: Any,
 ) -> None:  # fmt: skip
     """Predict properties of the molecules in a file.
 
@@ -42,12 +46,24 @@ def predict(
 
     IN may be a folder of such files; then OUT is a folder, which gets a file for each. Those that are there already
     are not predicted again.
+
+    With --engine ray IN is a Parquet file or a folder of such, and OUT a folder; all workers must see both.
     """
     if (table is None) == (not smiles):
         raise ConfigError("give either a file IN (- for standard input) or --smiles")
-    if table is None and (columns or shard):
-        raise ConfigError("--columns and --shard are for a file IN, not for --smiles")
-    settings |= {"shard": None if shard is None else Shard.parse(shard), "columns": columns or None}
+    if table is None and (columns or shard or engine != "local"):
+        raise ConfigError("--columns, --shard and --engine are for a file IN, not for --smiles")
+    settings["columns"] = columns or None
+    ray = {name: settings.pop(name) for name in ("address", "workers", "gpus")}
+    ray = {name: value for name, value in ray.items() if value is not None}
+    if engine == "ray":
+        if shard is not None or settings.pop("device") != "auto" or settings.pop("n_jobs") != 1:
+            raise ConfigError("--shard, --device and --n-jobs do not go with --engine ray: --workers and --gpus do")
+        _predict_with_ray(str(table), model, output, settings | ray)
+        return
+    if ray:
+        raise ConfigError(f"--{next(iter(ray))} goes with --engine ray")
+    settings["shard"] = None if shard is None else Shard.parse(shard)
     if table is not None and Path(table).is_dir() and output == "-":
         raise ConfigError(f"{table} is a folder; name a folder for its predictions with -o")
 
@@ -57,9 +73,20 @@ def predict(
     from molmp.nn.process import set_threads
 
     set_threads()
-    predictor = load(model, device)
+    predictor = load(model, settings.pop("device"))
     if table is None:
         options.tell(str(predict_smiles(predictor, smiles, output, on_error=settings["on_error"])))
     else:
         run = predict_folder if Path(table).is_dir() else predict_table
         options.tell(str(run(predictor, table, output, progress=True, tell=options.tell, **settings)))
+
+
+def _predict_with_ray(table: str, model: Path, output: str, settings: dict[str, Any]) -> None:
+    if output == "-":
+        raise ConfigError("--engine ray writes a folder of Parquet files; name it with -o")
+
+    from molmp.inference.model_file import load_bundle
+    from molmp.inference.ray_engine import predict_with_ray
+
+    outcome = predict_with_ray(load_bundle(model), table, output, progress=True, tell=options.tell, **settings)
+    options.tell(str(outcome))

@@ -22,6 +22,7 @@ _HOMES = {
     "RDKitDescriptors": "molmp.chem.fingerprints",
     "RDKitFingerprint": "molmp.chem.fingerprints",
     "TopologicalTorsionFingerprint": "molmp.chem.fingerprints",
+    "BatchPredictor": "molmp.inference.batch_predictor",
     "Predictor": "molmp.inference.predictor",
     "load": "molmp.inference.predictor",
     "MPNNClassifier": "molmp.estimators",

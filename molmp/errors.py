@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DeviceError",
+    "EngineError",
     "FileFormatError",
     "InvalidSmilesError",
     "MissingExtraError",
@@ -33,6 +34,10 @@ class ConfigError(MolmpError, ValueError):
 
 class DeviceError(MolmpError, RuntimeError):
     """A device that does not exist or ran out of memory."""
+
+
+class EngineError(MolmpError, RuntimeError):
+    """An engine for many machines that cannot be reached, or that gave up."""
 
 
 class DataError(MolmpError, ValueError):

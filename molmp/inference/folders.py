@@ -12,6 +12,7 @@ from molmp.inference.predictor import Predictor
 from molmp.inference.tables import Outcome, predict_table
 from molmp.tables.shard import Shard
 from molmp.tables.write import atomic_path
+from molmp.training.bundle import Bundle
 
 __all__ = ["FolderOutcome", "Task", "claim_folder", "plan_folder", "predict_folder"]
 
@@ -71,7 +72,7 @@ def predict_folder(
         raise DataError(f"{source} has {len(tasks)} tables, fewer than {shard.parts} shards")
     chosen = list(tasks if shard is None else shard.of(tasks))
     options = {"smiles_column": smiles_column, "columns": columns, "on_error": on_error}
-    claim_folder(output, predictor, options, [task.output for task in tasks])
+    claim_folder(output, predictor.bundle, options, [task.output for task in tasks])
     waiting = [task for task in chosen if not task.output.exists()]
     total, refused = Outcome(0, 0), []
     for task in waiting:
@@ -114,7 +115,7 @@ def plan_folder(source: str | Path, output: str | Path, tell: Callable[[str], No
     return tasks
 
 
-def claim_folder(folder: str | Path, predictor: Predictor, options: dict[str, Any], outputs: Iterable[Path]) -> None:
+def claim_folder(folder: str | Path, bundle: Bundle, options: dict[str, Any], outputs: Iterable[Path]) -> None:
     """Make the folder for predictions of this model with these options, and say so in it.
 
     Raises
@@ -128,7 +129,7 @@ def claim_folder(folder: str | Path, predictor: Predictor, options: dict[str, An
         raise ConfigError(f"{folder} is a file; name a folder for the predictions of a folder")
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / RECORD
-    wanted = {"model": bundle_digest(predictor.bundle)} | json.loads(json.dumps(options))
+    wanted = {"model": bundle_digest(bundle)} | json.loads(json.dumps(options))
     if record.exists():
         found = _read_record(record)
         if different := [name for name, value in wanted.items() if found.get(name) != value]:
