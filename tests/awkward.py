@@ -11,7 +11,7 @@ MOLECULES = [
     *r"""
     C [Na+].[Cl-] [H][H] [H+] [2H]C([2H])([2H])O [13CH3][14CH3] [235U] [999C] *C * [*:1]CC C[CH2:7]O N->[Fe]<-N C~C
     C$C C:C [CH3] [CH2] [O][O] O=[N+]([O-])c1ccccc1 C[N+](C)(C)C [O-]Cl(=O)(=O)=O F[P-](F)(F)(F)(F)F FS(F)(F)(F)(F)F
-    FI(F)(F)(F)F [Fe+2] [Fe-4](C#N)(C#N)(C#N)(C#N)(C#N)C#N CC[Hg]Cl Cl[Pt@SP1](Cl)(N)N
+    FI(F)(F)(F)F [Fe+2] [Fe-4](C#N)(C#N)(C#N)(C#N)(C#N)C#N CC[Hg]Cl Cl[Pt@SP1](Cl)(N)N Cl[Pt@SP1](F)(Br)N
     [NH3][Co@OH1]([NH3])([NH3])(Cl)(Cl)Cl C[As](C)(=O)O [Xe] O=[Os](=O)(=O)=O B1OB1 [SiH3][SiH3] C[S@](=O)c1ccccc1
     C[S@@](=O)CC C[P@](=O)(O)CC C[N@+](CC)(CCC)c1ccccc1 C[C@H]1CC[C@@H](C)CC1 C[C@H]1CC[C@H](C)CC1
     C[C@H]1C[C@@H](O)C1.C[S@](=O)c1ccccc1 OC[C@H]1O[C@@H](O)[C@H](O)[C@@H](O)[C@@H]1O C/C=C/C C/C=C\C=C\C F/N=N/F

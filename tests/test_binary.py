@@ -107,6 +107,21 @@ def test_long_chains_and_large_rings_are_read_quickly(monkeypatch):
     assert same_bytes(read_chunk(texts)[0], expected)
 
 
+def test_stereocentres_are_read_quickly(monkeypatch):
+    texts = [
+        "C[C@H](F)Cl.C[C@H]1CC[C@@H](C)CC1",
+        "C[C@](C)(C)F",
+        "C[C@@H](O)[C@](C)(C)N",
+        "CC",
+        "O[C@H]1C[C@@H](F)C1",
+    ] * 9
+    mols = rdkit_mols(texts)
+    expected = plain_graphs(list(mols.values()))
+    binary_is_known()
+    monkeypatch.setattr(binary, "plain_graphs", lambda mols: plain_graphs(mols) if not mols else pytest.fail("plain"))
+    assert same_bytes(read_chunk(texts)[0], expected)
+
+
 def test_atoms_and_bonds_with_queries_go_the_plain_way():
     mol = Chem.MolFromSmarts("[C,N]~C-[!#6]")
     mol.UpdatePropertyCache(strict=False)

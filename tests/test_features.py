@@ -95,6 +95,8 @@ def test_values(smiles, name, expected):
         ("C[S@@]1(=O)CC[C@H](O)CC1", ["cis", "cis"]),
         ("C[C@H]1C[C@@H](C)C[C@@H](C)C1", ["cis", "cis", "cis"]),
         ("C[C@H]1C[C@@H](C)C[C@H](C)C1", ["other", "other", "trans"]),
+        # The nearest decide: both neighbours on the other side, or one on each.
+        ("O[C@H]1[C@H](O)[C@@H](O)[C@H](O)[C@@H](O)[C@H]1O", ["other", "trans", "trans", "trans", "other", "cis"]),
         ("C[C@H]1CC[C@]2(CC1)CC[C@@H](C)CC2", ["other", "other"]),  # across a spiro atom, not in one ring
     ],
 )

@@ -98,6 +98,18 @@ def test_hydrogens_written_or_not(explicit_hydrogens):
     assert graphs.num_atoms.tolist() == [6 if explicit_hydrogens else 2] * 4
 
 
+def test_explicit_hydrogens_do_not_change_sides_of_rings():
+    """CH2OH ranks above CH2NH2 without hydrogens and below it with them."""
+    smiles = ["C[C@H]1CC[C@](CO)(CN)CC1", "C[C@H]1CC[C@@](CO)(CN)CC1"]
+    chirality = [field.name for field in ATOM_FIELDS].index("chirality")
+    for text in smiles:
+        without, with_hydrogens = (
+            featurize([text], GraphOptions(explicit_hydrogens=explicit)).graphs for explicit in (False, True)
+        )
+        columns = [graphs.atom_table[graphs.atom_types][:11, chirality] for graphs in (without, with_hydrogens)]
+        assert columns[0].tolist() == columns[1].tolist()
+
+
 def test_explicit_hydrogens_are_like_hydrogens_that_were_there():
     graphs = featurize(["[H][H]", "C"], GraphOptions(explicit_hydrogens=True)).graphs
     hybridization = [field.name for field in ATOM_FIELDS].index("hybridization")
