@@ -1,7 +1,8 @@
 """make bench-train DATA=folder: `molmp train` beside `chemprop train`, both with their defaults, whole processes.
 
-``folder`` holds lipo.csv with columns ``smiles``, ``logd74`` and ``split``. Chemprop's run takes minutes; its line in
-the results file serves again where it was made with the same versions on the same kind of machine (``--again``: not).
+``folder`` holds lipo.csv with columns ``smiles``, ``logd74`` and ``split``. Three seeds each. Chemprop's runs take
+minutes each; its line in the results file serves again where it was made with the same versions on the same kind of
+machine, unless ``--again`` is given.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import csv
 import math
 import statistics
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from benchmarks.process import Usage, run_process
 __all__ = ["main"]
 
 CHEMPROP, MOLMP = "Chemprop", "molmp"
+
+SEEDS = (0, 1, 2)
 
 PARAMETERS = {"set": "lipo", "target": "logd74"}
 
@@ -35,7 +39,9 @@ def main() -> None:
         folder = Path(name)
         rows = prepare(options.data / "lipo.csv", folder)
         chemprop = (None if options.again else stored()) or chemprop_train(folder, rows)
-        both = [with_start(chemprop, "peers", folder), with_start(molmp_train(folder, chemprop), "molmp", folder)]
+        assert chemprop.facts is not None
+        molmp = molmp_train(folder, statistics.median(chemprop.facts["val_rmse"]))
+        both = [with_start(chemprop, "peers", folder), with_start(molmp, "molmp", folder)]
         made = lines("train", PARAMETERS, "process", both, base=CHEMPROP)
     save(made)
     show(made)
@@ -56,36 +62,44 @@ def prepare(source: Path, folder: Path) -> list[dict[str, str]]:
     return val
 
 
-def chemprop_train(folder: Path, val: list[dict[str, str]]) -> Series:
+def chemprop_train(folder: Path, val: list[dict[str, str]], seeds: Sequence[int] = SEEDS) -> Series:
     """Train; then, not counted, predict the validation rows with the model that it kept."""
     program = python_of("peers").with_name("chemprop")
-    command = [program, "train", "-i", "data.csv", "-s", "smiles", *COLUMNS, "--splits-column", "split"]
-    used = run_process([*command, "--pytorch-seed", "0", "-o", "chemprop"], folder)
-    run_process(
-        [program, "predict", "-i", "val.csv", "-s", "smiles", "--model-paths", "chemprop", "-o", "preds.csv"], folder
-    )
-    with open(folder / "preds.csv", encoding="utf-8", newline="") as file:
-        errors = [float(p["logd74"]) - float(v["logd74"]) for p, v in zip(csv.DictReader(file), val, strict=True)]
-    rmse = math.sqrt(sum(e * e for e in errors) / len(errors))
-    return _series(CHEMPROP, used, {"val_rmse": round(rmse, 4)}, versions_of(python_of("peers")))
+    used, rmse = [], []
+    for seed in seeds:
+        run, scored = f"chemprop{seed}", f"preds{seed}.csv"
+        command = [program, "train", "-i", "data.csv", "-s", "smiles", *COLUMNS, "--splits-column", "split"]
+        used.append(run_process([*command, "--pytorch-seed", str(seed), "-o", run], folder))
+        run_process([program, "predict", "-i", "val.csv", "-s", "smiles", "--model-paths", run, "-o", scored], folder)
+        with open(folder / scored, encoding="utf-8", newline="") as file:
+            errors = [float(p["logd74"]) - float(v["logd74"]) for p, v in zip(csv.DictReader(file), val, strict=True)]
+        rmse.append(round(math.sqrt(sum(e * e for e in errors) / len(errors)), 4))
+    return _series(CHEMPROP, used, {"val_rmse": rmse}, versions_of(python_of("peers")))
 
 
-def molmp_train(folder: Path, chemprop: Series) -> Series:
-    """Train; from the history tell what had been spent when Chemprop's validation error was reached."""
+def molmp_train(folder: Path, goal: float, seeds: Sequence[int] = SEEDS) -> Series:
+    """Train; from the history tell what had been spent when the validation error ``goal`` was reached."""
     program = python_of("molmp").with_name("molmp")
-    command = [program, "train", "data.csv", *COLUMNS, "--split-column", "split", "--no-cache", "-o", "molmp"]
-    used = run_process(command, folder)
-    with open(folder / "molmp" / "history.csv", encoding="utf-8", newline="") as file:
-        history = [(float(row["val_score"]), float(row["seconds"])) for row in csv.DictReader(file)]
-    assert chemprop.facts is not None
-    reached = next((i for i, (rmse, _) in enumerate(history, 1) if rmse <= chemprop.facts["val_rmse"]), None)
-    facts: dict[str, Any] = {"val_rmse": round(min(rmse for rmse, _ in history), 4), "epochs": len(history)}
-    if reached is not None:
-        # Epochs are timed by the clock on the wall: those that came after are taken off in the process's own ratio.
-        after = sum(seconds for _, seconds in history[reached:])
-        spent = used.cpu_s * (1 - after / used.wall_s)
-        facts |= {"epochs_to_chemprop": reached, "cpu_s_to_chemprop": round(spent, 1)}
+    used, rmse, reached = [], [], []
+    for seed in seeds:
+        run = f"molmp{seed}"
+        command = [program, "train", "data.csv", *COLUMNS, "--split-column", "split", "--no-cache"]
+        used.append(run_process([*command, "--seed", str(seed), "-o", run], folder))
+        with open(folder / run / "history.csv", encoding="utf-8", newline="") as file:
+            history = [(float(row["val_score"]), float(row["seconds"])) for row in csv.DictReader(file)]
+        rmse.append(round(min(score for score, _ in history), 4))
+        reached.append(_spent_before(goal, history, used[-1]))
+    facts = {"val_rmse": rmse, "cpu_s_to_chemprop": reached}
     return _series(MOLMP, used, facts, versions_of(python_of("molmp")))
+
+
+def _spent_before(goal: float, history: Sequence[tuple[float, float]], used: Usage) -> float | None:
+    first = next((epoch for epoch, (score, _) in enumerate(history, 1) if score <= goal), None)
+    if first is None:
+        return None
+    # Epochs are timed by the clock on the wall: those that came after are taken off in the process's own ratio.
+    after = sum(seconds for _, seconds in history[first:])
+    return round(used.cpu_s * (1 - after / used.wall_s), 1)
 
 
 def with_start(series: Series, env: str, folder: Path) -> Series:
@@ -105,12 +119,12 @@ def stored() -> Series | None:
     for line in load():
         same = line["benchmark"] == "train" and line["parameters"] == PARAMETERS and line["subject"] == CHEMPROP
         if same and line["machine"] == machine() and line["versions"] == versions_of(python_of("peers")):
-            return Series(CHEMPROP, [line["seconds"]], line["peak_mb"], line["versions"], line["facts"])
+            return Series(CHEMPROP, [line["seconds"]] * line["turns"], line["peak_mb"], line["versions"], line["facts"])
     return None
 
 
-def _series(subject: str, used: Usage, facts: dict[str, Any], versions: dict[str, str]) -> Series:
-    return Series(subject, [used.cpu_s], used.peak_mb, versions, facts | {"wall_s": round(used.wall_s, 1)})
+def _series(subject: str, used: Sequence[Usage], facts: dict[str, Any], versions: dict[str, str]) -> Series:
+    return Series(subject, [one.cpu_s for one in used], max(one.peak_mb for one in used), versions, facts)
 
 
 if __name__ == "__main__":
