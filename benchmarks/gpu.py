@@ -20,14 +20,15 @@ from benchmarks.subjects.no_rdkit import stand_in
 
 stand_in()
 
+from benchmarks.carry import read, write  # noqa: E402
 from benchmarks.frame import RESULTS, Series, lines, save, show  # noqa: E402
 from benchmarks.peers import python_of, versions_of  # noqa: E402
 from benchmarks.subjects.step_nets import config, new_model, stepper, worst  # noqa: E402
 from benchmarks.subjects.step_pyg import PYG, PygBatch, PygNet  # noqa: E402
-from molmp.chem.graphs import ARRAYS, MolGraphs  # noqa: E402
+from molmp.chem.graphs import MolGraphs  # noqa: E402
 from molmp.nn.batch import DeviceGraphs  # noqa: E402
 
-__all__ = ["measure", "read", "write"]
+__all__ = ["measure"]
 
 GRAPHS = RESULTS.with_name(".graphs.pt")
 
@@ -64,17 +65,6 @@ def hiv_graphs(data: Path) -> MolGraphs:
     from molmp.chem.featurize import featurize
 
     return featurize(sample(data, COUNT, sets=["hiv"])).graphs
-
-
-def write(graphs: MolGraphs, path: Path) -> None:
-    """Put graphs into a file as tensors."""
-    torch.save({name: torch.from_numpy(getattr(graphs, name).copy()) for name in ARRAYS}, path)
-
-
-def read(path: Path) -> MolGraphs:
-    """Undo :func:`write`."""
-    tensors = torch.load(path, weights_only=True)
-    return MolGraphs(**{name: tensors[name].numpy() for name in ARRAYS})
 
 
 def measure(graphs: MolGraphs, hidden: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import frame, report  # noqa: E402
+from benchmarks import featurize, frame, report  # noqa: E402
 from benchmarks.subjects.census import census  # noqa: E402
 from benchmarks.worker import Worker  # noqa: E402
 
@@ -92,6 +92,30 @@ def test_census_tells_apart_what_featurizers_could_confuse():
     assert census([52], []) == census([92], []) == [0, 0]  # Chemprop lumps these together
 
 
+class Answers:
+    """A worker that gives the census it is told to give."""
+
+    tasks = ("census",)
+
+    def __init__(self, found):
+        self.found = found
+
+    def ask(self, task, smiles):
+        return self.found
+
+
+def test_molecules_that_a_peer_refuses_are_left_out_for_everybody():
+    workers = {("molmp", "rdkit"): Answers([[6, 0], [8, 0], [7, 0]]), ("peers", "pyg"): Answers([[6, 0], None, [7, 0]])}
+    assert featurize.agreed(["C", "O", "N"], workers) == ["C", "N"]
+
+
+@pytest.mark.parametrize("found", [[[6, 0], [7, 0]], [[6, 0]]])
+def test_unequal_work_stops_the_bench(found):
+    workers = {("molmp", "rdkit"): Answers([[6, 0], [8, 0]]), ("peers", "chemprop"): Answers(found)}
+    with pytest.raises(SystemExit, match="chemprop in peers"):
+        featurize.agreed(["C", "O"], workers)
+
+
 def test_worker_answers_and_counts_cpu_time():
     with Worker(Path(sys.executable), "featurize_rdkit", frame.ONE_THREAD) as worker:
         assert worker.tasks == ["parse", "census"]
@@ -110,11 +134,11 @@ def test_worker_that_fails_is_noticed():
 
 
 def test_gpu_bench_compares_without_rdkit_and_pyg_and_says_what_it_did(tmp_path):
-    from benchmarks.gpu import write
-    from molmp.chem.featurize import featurize
+    from benchmarks.carry import write
+    from molmp.chem.featurize import featurize as to_graphs
 
     write(
-        featurize(["C", "[Na+].[Cl-]", "OCC", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "C#N"]).graphs,
+        to_graphs(["C", "[Na+].[Cl-]", "OCC", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "C#N"]).graphs,
         tmp_path / "graphs.pt",
     )
     script = """

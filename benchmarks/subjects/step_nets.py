@@ -66,9 +66,9 @@ def stepper(model: nn.Module, batch: Any, labels: Tensor) -> Callable[[], None]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True, capturable=labels.is_cuda)
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
         F.mse_loss(model(batch() if callable(batch) else batch), labels).backward()
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # last: gradients count as memory that the step needs
 
     return step
 
