@@ -1,4 +1,4 @@
-"""Packed graphs in a file of tensors, for a machine without RDKit: molmp's own store asks RDKit for its feature names."""
+"""Packed graphs in a file of tensors, for a machine without RDKit, which molmp's own store asks for feature names."""
 
 from pathlib import Path
 
