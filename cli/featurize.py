@@ -1,5 +1,6 @@
 """`molmp featurize`: a table of molecules to graphs, fingerprints, descriptors or learned fingerprints."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from molmp.chem.smiles import STANDARDIZE
 from molmp.errors import ConfigError
 
 from . import options
+from .engine import engine_options, ray_settings
 
 if TYPE_CHECKING:
     from molmp.tables.features import Features
@@ -46,6 +48,7 @@ BATCH = 1_000
 @click.option("--explicit-hydrogens", is_flag=True, default=None, help="Hydrogens become atoms of the graph.")
 @options.on_error
 @options.workers
+@engine_options
 def featurize(
     table: str, output: str, kind: str, model: Path | None, smiles_column: str | None, on_error: str, n_jobs: int,
     **settings: Any,
@@ -55,11 +58,19 @@ def featurize(
     IN may be CSV, TSV, SMI, SDF or Parquet, compressed or not; - reads standard input. OUT is a graph store (.graphs)
     for --kind graph; otherwise a table (.csv, .tsv, .csv.gz, .parquet; -: stdout) with the columns of IN, the features
     and the reason why a row has none as error, or arrays (.npz). A file that exists is replaced when all is done.
+
+    With --engine ray IN is a Parquet file or a folder of such, and OUT a folder; all workers must see both.
     """
+    ray = ray_settings(settings, output, {"--n-jobs": n_jobs != 1, "--kind graph": kind == "graph"})
+    given = {name: value for name, value in settings.items() if value is not None}
+    if ray is not None:
+        ray |= {"smiles_column": smiles_column, "on_error": on_error}
+        _featurize_with_ray(table, output, kind, model, given, ray)
+        return
+
     from molmp.tables.features import check_output, write_features, write_graphs
 
     check_output(output, graphs=kind == "graph")
-    given = {name: value for name, value in settings.items() if value is not None}
     batch = BATCH * count_jobs(n_jobs)
     if kind == "graph":
         _refuse(kind, given, {"standardize", "explicit_hydrogens"})
@@ -75,6 +86,19 @@ def featurize(
     options.tell(str(outcome))
 
 
+def _featurize_with_ray(
+    table: str, output: str, kind: str, model: Path | None, given: dict[str, Any], ray: dict[str, Any]
+) -> None:
+    from molmp.inference.ray_engine import featurize_with_ray
+
+    if kind == "embedding":
+        make = partial(_embedding, None if model is None else model.absolute(), given, 1)
+    else:
+        make = partial(_transformer, kind, given, 1)
+    facts = {"kind": kind, "model": str(model), "options": given}
+    options.tell(str(featurize_with_ray(make, facts, table, output, progress=True, tell=options.tell, **ray)))
+
+
 def _refuse(kind: str, given: dict[str, Any], known: set[str]) -> None:
     for name in given:
         if name not in known:
@@ -86,10 +110,10 @@ def _transformer(kind: str, given: dict[str, Any], n_jobs: int) -> "Features":
     from molmp.tables.features import Features
 
     make = getattr(molmp, CLASSES[kind])
-    parameters = set(make().get_params()) - {"standardize"}
-    _refuse(kind, given, parameters & {"radius", "size", "counts"} | {"standardize"})
-    how = given.pop("standardize", "none")
-    transformer = make(**given, n_jobs=n_jobs)
+    known = set(make().get_params()) & {"radius", "size", "counts"}
+    _refuse(kind, given, known | {"standardize"})
+    how = given.get("standardize", "none")
+    transformer = make(**{name: value for name, value in given.items() if name in known}, n_jobs=n_jobs)
     names = list(transformer.get_feature_names_out())
     return Features(names, kind != "descriptors", lambda texts: transformer.rows_and_errors(texts, how))
 

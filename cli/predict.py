@@ -9,6 +9,7 @@ from molmp.errors import ConfigError
 from molmp.tables.shard import Shard
 
 from . import options
+from .engine import engine_options, ray_settings
 
 
 @click.command()
@@ -30,13 +31,10 @@ from . import options
 @options.on_error
 @options.device
 @options.workers
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="ray: workers of a Ray cluster.")
-@click.option("--address", metavar="HOST:PORT", help="Ray cluster.  [default: RAY_ADDRESS, else one on this machine]")
-@click.option("--workers", metavar="N", type=int, help="Workers of --engine ray.  [default: as many as have room]")
-@click.option("--gpus", metavar="SHARE", type=float, help="Share of a GPU of each worker of --engine ray, as 0.25.")
+@engine_options
 def predict(
-    table: str | None, model: Path, output: str, smiles: tuple[str, ...], shard: str | None,
-    columns: tuple[str, ...], engine: str, **settings: Any,
+    table: str | None, model: Path, output: str, smiles: tuple[str, ...], smiles_column: str | None,
+    columns: tuple[str, ...], shard: str | None, on_error: str, device: str, n_jobs: int, **engine: Any,
 ) -> None:  # fmt: skip
     """Predict properties of the molecules in a file.
 
@@ -51,19 +49,15 @@ def predict(
     """
     if (table is None) == (not smiles):
         raise ConfigError("give either a file IN (- for standard input) or --smiles")
-    if table is None and (columns or shard or engine != "local"):
+    if table is None and (columns or shard or engine["engine"] != "local"):
         raise ConfigError("--columns, --shard and --engine are for a file IN, not for --smiles")
-    settings["columns"] = columns or None
-    ray = {name: settings.pop(name) for name in ("address", "workers", "gpus")}
-    ray = {name: value for name, value in ray.items() if value is not None}
-    if engine == "ray":
-        if shard is not None or settings.pop("device") != "auto" or settings.pop("n_jobs") != 1:
-            raise ConfigError("--shard, --device and --n-jobs do not go with --engine ray: --workers and --gpus do")
+    unfit = {"--shard": shard is not None, "--device": device != "auto", "--n-jobs": n_jobs != 1}
+    ray = ray_settings(engine, output, unfit)
+    settings: dict[str, Any] = {"smiles_column": smiles_column, "columns": columns or None, "on_error": on_error}
+    if ray is not None:
         _predict_with_ray(str(table), model, output, settings | ray)
         return
-    if ray:
-        raise ConfigError(f"--{next(iter(ray))} goes with --engine ray")
-    settings["shard"] = None if shard is None else Shard.parse(shard)
+    settings |= {"shard": None if shard is None else Shard.parse(shard), "n_jobs": n_jobs}
     if table is not None and Path(table).is_dir() and output == "-":
         raise ConfigError(f"{table} is a folder; name a folder for its predictions with -o")
 
@@ -73,18 +67,15 @@ def predict(
     from molmp.nn.process import set_threads
 
     set_threads()
-    predictor = load(model, settings.pop("device"))
+    predictor = load(model, device)
     if table is None:
-        options.tell(str(predict_smiles(predictor, smiles, output, on_error=settings["on_error"])))
+        options.tell(str(predict_smiles(predictor, smiles, output, on_error=on_error)))
     else:
         run = predict_folder if Path(table).is_dir() else predict_table
         options.tell(str(run(predictor, table, output, progress=True, tell=options.tell, **settings)))
 
 
 def _predict_with_ray(table: str, model: Path, output: str, settings: dict[str, Any]) -> None:
-    if output == "-":
-        raise ConfigError("--engine ray writes a folder of Parquet files; name it with -o")
-
     from molmp.inference.model_file import load_bundle
     from molmp.inference.ray_engine import predict_with_ray
 

@@ -10,12 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from tiny import SMILES, tiny_bundle
 
+import molmp
 from molmp.errors import ColumnError, ConfigError, DataError, FileFormatError
 from molmp.inference import parts as module
+from molmp.inference.batch_features import BatchFeaturizer
 from molmp.inference.batch_predictor import BatchPredictor
 from molmp.inference.parts import Part, PartWorker, attempts_file, check_columns, parquet_files, plan_parts
 from molmp.inference.predictor import Predictor
 from molmp.inference.tables import predict_table
+from molmp.tables.features import Features, write_features
 
 ROWS = [*SMILES, "C1CC", "", *SMILES[::-1], "?"] * 3
 
@@ -66,6 +69,26 @@ def test_some_columns(source, tmp_path):
     out = pq.read_table(part.output)
     assert out.column_names == ["id", "logS_pred", "mp_pred", "error"]
     assert out["id"].to_pylist() == pq.read_table(source)["id"].to_pylist()
+
+
+@pytest.mark.parametrize("kind", ["MorganFingerprint", "RDKitDescriptors"])
+@pytest.mark.parametrize("on_error", ["keep", "drop"])
+def test_features(source, tmp_path, kind, on_error):
+    """Parts of features together are what `molmp featurize` writes."""
+
+    def make() -> Features:
+        transformer = getattr(molmp, kind)(**({"size": 32} if kind == "MorganFingerprint" else {}))
+        names = list(transformer.get_feature_names_out())
+        return Features(names, kind == "MorganFingerprint", lambda texts: transformer.rows_and_errors(texts, "none"))
+
+    whole = tmp_path / "whole.parquet"
+    write_features(
+        str(source), str(whole), make(), smiles_column=None, on_error=on_error, batch=7, tell=lambda note: None
+    )
+    parts = plan_parts([source], tmp_path, 13)
+    features = PartWorker(partial(BatchFeaturizer, make, on_error), "smiles", None)
+    assert sum(features(part).failed for part in parts) == 9
+    assert read(parts).equals(pq.read_table(whole))
 
 
 def test_done_twice_is_the_same_file(source, tmp_path):

@@ -311,10 +311,10 @@ def test_files_of_a_shard(predictor, folder, tmp_path):
 def test_predictions_of_another_kind_are_not_mixed(predictor, folder, tmp_path):
     out = tmp_path / "out"
     predict_folder(predictor, folder, out, columns=["smiles"])
-    with pytest.raises(ConfigError, match="holds predictions with another columns; name another folder, or remove it"):
+    with pytest.raises(ConfigError, match="holds files made with another columns; name another folder, or remove it"):
         predict_folder(predictor, folder, out)
     other = Predictor(tiny_bundle(members=2), "cpu")
-    with pytest.raises(ConfigError, match="holds predictions with another model"):
+    with pytest.raises(ConfigError, match="holds files made with another model"):
         predict_folder(other, folder, out, columns=["smiles"])
     assert predict_folder(predictor, folder, out, columns=["smiles"], n_jobs=2).finished_before == 3
 
@@ -322,7 +322,7 @@ def test_predictions_of_another_kind_are_not_mixed(predictor, folder, tmp_path):
 def test_files_that_are_not_ours_are_not_taken_for_finished(predictor, folder, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.csv").write_text("mine")
-    with pytest.raises(ConfigError, match=r"holds a.csv, and nothing says by which model"):
+    with pytest.raises(ConfigError, match=r"holds a.csv, and nothing says how it was made"):
         predict_folder(predictor, folder, tmp_path / "out")
     assert names(tmp_path / "out") == ["a.csv"]
 
@@ -330,8 +330,8 @@ def test_files_that_are_not_ours_are_not_taken_for_finished(predictor, folder, t
 def test_a_damaged_record(predictor, folder, tmp_path):
     predict_folder(predictor, folder, tmp_path / "out")
     for content in ("{", "[]"):
-        (tmp_path / "out" / ".molmp-predict.json").write_text(content)
-        with pytest.raises(FileFormatError, match=r"molmp-predict.json is damaged"):
+        (tmp_path / "out" / ".molmp.json").write_text(content)
+        with pytest.raises(FileFormatError, match=r"molmp.json is damaged"):
             predict_folder(predictor, folder, tmp_path / "out")
 
 

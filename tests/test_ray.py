@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +37,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def cluster() -> Iterator[None]:
+    """A Ray that runs already, on this machine; the engine leaves it running."""
+    ray = pytest.importorskip("ray")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    assert ray.is_initialized()
+    ray.shutdown()
+
+
 def ray_workers() -> list[int]:
     """Processes of ours that Ray started to predict."""
     found = []
@@ -50,8 +61,8 @@ def ray_workers() -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for workers in /proc")
+@pytest.mark.usefixtures("cluster")
 def test_a_worker_that_is_killed_changes_nothing(source: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray.data")
     killed: list[int] = []
 
     def kill() -> None:
@@ -90,6 +101,20 @@ def test_a_worker_that_is_killed_changes_nothing(source: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_a_ray_of_its_own_and_features(molmp, tmp_path: Path) -> None:
+    """`molmp featurize --engine ray` starts Ray, writes what `molmp featurize` writes, and ends Ray."""
+    ray = pytest.importorskip("ray")
+    pq.write_table(pa.table({"id": range(10), "smiles": [*SMILES, "C1CC", ""]}), tmp_path / "in.parquet")
+    common = ["featurize", tmp_path / "in.parquet", "--kind", "morgan", "--size", "64", "--radius", "1"]
+    assert molmp(*common, "-o", tmp_path / "whole.parquet").exit_code == 0
+    result = molmp(*common, "-o", tmp_path / "out", "--engine", "ray", "--workers", "1")
+    assert result.exit_code == 0, result.output
+    assert "1 files; 10 rows: 8 featurized, 2 cannot be read" in result.stderr
+    assert not ray.is_initialized()
+    assert pq.read_table(tmp_path / "out" / "in-00000.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "auto", "nonsense"])
 def test_no_cluster_there(source: Path, tmp_path: Path, address: str) -> None:
     pytest.importorskip("ray.data")
@@ -111,9 +136,9 @@ def test_ray_is_not_installed(source: Path, tmp_path: Path, monkeypatch: pytest.
         (["in.parquet"], 2, "--engine ray writes a folder of Parquet files; name it with -o"),
         (["in.csv", "-o", "out"], 2, "in.csv is not Parquet"),
         (["none.parquet", "-o", "out"], 1, "no such file: none.parquet"),
-        (["in.parquet", "-o", "out", "--shard", "1/2"], 2, "do not go with --engine ray"),
-        (["in.parquet", "-o", "out", "--device", "cpu"], 2, "do not go with --engine ray"),
-        (["in.parquet", "-o", "out", "--n-jobs", "2"], 2, "do not go with --engine ray"),
+        (["in.parquet", "-o", "out", "--shard", "1/2"], 2, "--shard does not go with --engine ray"),
+        (["in.parquet", "-o", "out", "--device", "cpu"], 2, "--device does not go with --engine ray"),
+        (["in.parquet", "-o", "out", "--n-jobs", "2"], 2, "--n-jobs does not go with --engine ray"),
         (["in.parquet", "-o", "out", "--smiles-column", "x"], 1, "has no column 'x'; it has smiles"),
         (["in.parquet", "-o", "out", "--columns", "x"], 1, "has no column 'x'; it has smiles"),
         (["--smiles", "C", "-o", "out"], 2, "are for a file IN, not for --smiles"),
@@ -156,3 +181,18 @@ def test_shares_of_gpus_that_cannot_be():
         ray_engine._count_workers(cluster, -1, 0.5)
     with pytest.raises(ConfigError, match="the share of a GPU must be 0 or more, got -1"):
         ray_engine._count_workers(cluster, -1, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kind", "graph"], "--kind graph does not go with --engine ray"),
+        (["--kind", "maccs", "--size", "64"], "--size does not go with --kind maccs"),
+        (["--kind", "embedding"], "--kind embedding needs a trained model"),
+    ],
+)
+def test_features_that_cannot_be(molmp, source, tmp_path, arguments, message):
+    pytest.importorskip("ray.data")
+    result = molmp("featurize", source, "-o", tmp_path / "out", "--engine", "ray", *arguments)
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    assert not (tmp_path / "out").exists()

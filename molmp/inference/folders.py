@@ -1,23 +1,23 @@
 """A folder of tables to a folder of predictions: a file for each, and those that are finished are left alone."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from molmp.errors import ConfigError, DataError, FileFormatError, MolmpError, listed
+from molmp.inference import tables
 from molmp.inference.columns import check_on_error
 from molmp.inference.model_file import bundle_digest
 from molmp.inference.predictor import Predictor
-from molmp.inference.tables import Outcome, predict_table
+from molmp.tables import features
 from molmp.tables.shard import Shard
 from molmp.tables.write import atomic_path
-from molmp.training.bundle import Bundle
 
 __all__ = ["FolderOutcome", "Task", "claim_folder", "plan_folder", "predict_folder"]
 
-RECORD = ".molmp-predict.json"
-"""File that says what the predictions in a folder were made with."""
+RECORD = ".molmp.json"
+"""File that says what the others in a folder were made with."""
 
 _TABLES = {
     ".csv": ".csv", ".tsv": ".tsv", ".tab": ".tsv", ".txt": ".csv", ".smi": ".csv", ".smiles": ".csv", ".ism": ".csv",
@@ -36,13 +36,13 @@ class Task(NamedTuple):
 class FolderOutcome(NamedTuple):
     """What became of a folder.
 
-    >>> print(FolderOutcome(files=3, finished_before=2, rows=Outcome(rows=10, failed=1)))
+    >>> print(FolderOutcome(files=3, finished_before=2, rows=tables.Outcome(rows=10, failed=1)))
     3 files, 2 finished before; 10 rows: 9 predicted, 1 without a prediction (see the column error)
     """
 
     files: int
     finished_before: int
-    rows: Outcome
+    rows: tables.Outcome | features.Outcome
 
     def __str__(self) -> str:
         before = f", {self.finished_before} finished before" if self.finished_before else ""
@@ -71,13 +71,13 @@ def predict_folder(
     if shard is not None and len(tasks) < shard.parts:
         raise DataError(f"{source} has {len(tasks)} tables, fewer than {shard.parts} shards")
     chosen = list(tasks if shard is None else shard.of(tasks))
-    options = {"smiles_column": smiles_column, "columns": columns, "on_error": on_error}
-    claim_folder(output, predictor.bundle, options, [task.output for task in tasks])
+    made_with = {"model": bundle_digest(predictor.bundle), "smiles_column": smiles_column, "columns": columns}
+    claim_folder(output, made_with | {"on_error": on_error}, [task.output for task in tasks])
     waiting = [task for task in chosen if not task.output.exists()]
-    total, refused = Outcome(0, 0), []
+    total, refused = tables.Outcome(0, 0), []
     for task in waiting:
         try:
-            outcome = predict_table(
+            outcome = tables.predict_table(
                 predictor, task.source, task.output, smiles_column=smiles_column, columns=columns, on_error=on_error,
                 n_jobs=n_jobs, progress=progress,
             )  # fmt: skip
@@ -85,7 +85,7 @@ def predict_folder(
             refused.append(task.source.name)
             tell(f"{task.source.name}: not predicted: {error}")
         else:
-            total = Outcome(total.rows + outcome.rows, total.failed + outcome.failed)
+            total = tables.Outcome(total.rows + outcome.rows, total.failed + outcome.failed)
             tell(f"{task.source.name}: {outcome}")
     if refused:
         raise DataError(f"{len(refused)} of {len(chosen)} tables were not predicted: {listed(refused)}")
@@ -115,29 +115,28 @@ def plan_folder(source: str | Path, output: str | Path, tell: Callable[[str], No
     return tasks
 
 
-def claim_folder(folder: str | Path, bundle: Bundle, options: dict[str, Any], outputs: Iterable[Path]) -> None:
-    """Make the folder for predictions of this model with these options, and say so in it.
+def claim_folder(folder: str | Path, made_with: Mapping[str, Any], outputs: Iterable[Path]) -> None:
+    """Make the folder for what is made with this model and these options, and say so in it.
 
     Raises
     ------
     ConfigError
-        It is a file, or holds predictions of another model or with other options, or one of ``outputs`` without a
-        word about what made it.
+        It is a file, or holds what was made with others, or one of ``outputs`` without a word about what made it.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; name a folder for the predictions of a folder")
+        raise ConfigError(f"{folder} is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / RECORD
-    wanted = {"model": bundle_digest(bundle)} | json.loads(json.dumps(options))
+    wanted = json.loads(json.dumps(made_with))
     if record.exists():
         found = _read_record(record)
         if different := [name for name, value in wanted.items() if found.get(name) != value]:
             raise ConfigError(
-                f"{folder} holds predictions with another {listed(different)}; name another folder, or remove it"
+                f"{folder} holds files made with another {listed(different)}; name another folder, or remove it"
             )
     elif strange := [path.name for path in outputs if path.exists()]:
-        raise ConfigError(f"{folder} holds {listed(strange)}, and nothing says by which model; name another folder")
+        raise ConfigError(f"{folder} holds {listed(strange)}, and nothing says how it was made; name another folder")
     else:
         with atomic_path(record) as temporary:
             temporary.write_text(json.dumps(wanted, indent=1) + "\n")

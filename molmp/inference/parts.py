@@ -4,9 +4,11 @@ A part that was worked on twice (its worker died, the engine sent it to another)
 whole or not at all: no row is there twice, and none is missing. Parts whose file is there are done.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from molmp.errors import (
     ColumnError,
@@ -67,8 +69,11 @@ class ColumnMaker(Protocol):
     types: dict[str, type]
     """Its columns; the last is called ``error``."""
 
-    def columns_of(self, smiles: Sequence[Any]) -> tuple[dict[str, list[Any]], list[int]]:
-        """Return these columns for a batch of SMILES, and which of the rows to write."""
+    def columns_of(self, smiles: Sequence[Any]) -> tuple[Mapping[str, Sequence[Any] | np.ndarray], list[int]]:
+        """Return these columns for a batch of SMILES, and which of the rows to write.
+
+        Lists hold ``None`` in rows with an error; in such rows arrays of numbers may hold anything.
+        """
 
 
 class PartWorker:
@@ -115,9 +120,16 @@ class PartWorker:
             for batch in _read(file, part, [*dict.fromkeys([*names, self.smiles_column])]):
                 added, kept = self.maker.columns_of(batch.column(self.smiles_column).to_pylist())
                 theirs = batch.select(names).take(pa.array(kept, pa.int64()))
-                arrays = [pa.array([added[field.name][i] for i in kept], field.type) for field in ours]
+                failed = np.array(added["error"], object)[kept] != ""
+                arrays = [_column(pa, added[field.name], kept, failed, field.type) for field in ours]
                 writer.write_table(pa.Table.from_arrays([*theirs.columns, *arrays], schema=schema))
                 yield batch.num_rows, sum(map(bool, added["error"]))
+
+
+def _column(pa: Any, values: Any, kept: list[int], failed: np.ndarray, kind: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        return pa.array(values[kept], kind, mask=failed | np.isnan(values[kept]))
+    return pa.array([values[row] for row in kept], kind)
 
 
 def attempts_file(part: Part) -> Path:

@@ -8,21 +8,25 @@ import importlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from molmp.chem.pool import count_jobs
 from molmp.errors import ConfigError, DataError, DeviceError, EngineError, MissingExtraError
+from molmp.inference import tables
+from molmp.inference.batch_features import BatchFeaturizer
 from molmp.inference.batch_predictor import BatchPredictor
 from molmp.inference.columns import check_on_error, column_types
 from molmp.inference.folders import FolderOutcome, claim_folder
+from molmp.inference.model_file import bundle_digest
 from molmp.inference.parts import (
     ROWS,
+    ColumnMaker,
     Done,
     Part,
     PartWorker,
@@ -31,44 +35,83 @@ from molmp.inference.parts import (
     parquet_files,
     plan_parts,
 )  # fmt: skip
-from molmp.inference.tables import Outcome
+from molmp.tables import features
+from molmp.tables.features import Features
 from molmp.tables.read import open_table
 from molmp.training.bundle import Bundle
 
-__all__ = ["predict_with_ray"]
+__all__ = ["Work", "featurize_with_ray", "predict_with_ray", "run_with_ray"]
 
 
-def predict_with_ray(
-    bundle: Bundle, source: str | Path, output: str | Path, *, smiles_column: str | None = None,
-    columns: Sequence[str] | None = None, on_error: str = "keep", address: str | None = None, workers: int = -1,
-    gpus: float = 0.0, rows: int = ROWS, progress: bool = False, tell: Callable[[str], None] = lambda note: None,
-) -> FolderOutcome:  # fmt: skip
-    """Predict Parquet tables on the workers of a Ray cluster.
+def predict_with_ray(bundle: Bundle, source: str | Path, output: str | Path, *, on_error: str = "keep", **where: Any,
+                     ) -> FolderOutcome:  # fmt: skip
+    """Predict Parquet tables on the workers of a Ray cluster; options and errors are those of :func:`run_with_ray`.
+
+    ``bundle`` is the model, ``on_error`` as for :func:`~molmp.inference.tables.predict_table`. The content of the
+    files is the same as without an engine, too.
+    """
+    check_on_error(on_error)
+    work = Work(
+        partial(BatchPredictor, bundle, on_error=on_error, isolate=True),
+        list(column_types(bundle.targets)),
+        {"model": bundle_digest(bundle), "on_error": on_error},
+    )
+    files, before, rows, failed = run_with_ray(work, source, output, **where)
+    return FolderOutcome(files, before, tables.Outcome(rows, failed))
+
+
+def featurize_with_ray(make: Callable[[], Features], facts: Mapping[str, Any], source: str | Path, output: str | Path,
+                       *, on_error: str = "keep", **where: Any) -> FolderOutcome:  # fmt: skip
+    """Compute features of Parquet tables on the workers of a Ray cluster; see :func:`run_with_ray`.
+
+    ``make`` is called once on each worker; ``facts`` are what the features depend on.
+    """
+    check_on_error(on_error)
+    columns = [*make().names, "error"]
+    work = Work(partial(BatchFeaturizer, make, on_error=on_error), columns, {**facts, "on_error": on_error})
+    files, before, rows, failed = run_with_ray(work, source, output, **where)
+    return FolderOutcome(files, before, features.Outcome(rows, failed))
+
+
+class Work(NamedTuple):
+    """What is done with SMILES, and how to tell it from other work."""
+
+    make: Callable[[], ColumnMaker]
+    columns: Sequence[str]
+    """Names of the columns that it makes."""
+    made_with: Mapping[str, Any]
+
+
+def run_with_ray(
+    work: Work, source: str | Path, output: str | Path, *, smiles_column: str | None = None,
+    columns: Sequence[str] | None = None, address: str | None = None, workers: int = -1, gpus: float = 0.0,
+    rows: int = ROWS, progress: bool = False, tell: Callable[[str], None] = lambda note: None,
+) -> tuple[int, int, int, int]:  # fmt: skip
+    """Work on Parquet tables; return how many files there are, and were before, and of how many rows, how many failed.
 
     Parameters
     ----------
     source, output
-        A Parquet file or a folder of such, and the folder for the predictions: for ``a.parquet`` the files
+        A Parquet file or a folder of such, and the folder for the results: for ``a.parquet`` the files
         ``a-00000.parquet``, ``a-00001.parquet`` and so on, of ``rows`` rows each. All workers must see both, under the
         same names. Files that are there already are not made again.
-    smiles_column, columns, on_error
-        As for :func:`~molmp.inference.tables.predict_table`; the content of the files is the same, too.
+    smiles_column, columns
+        As for :func:`~molmp.inference.tables.predict_table`.
     address
         Of the cluster: ``auto``, ``host:port`` or ``ray://host:port``. Without it the environment variable
         ``RAY_ADDRESS`` decides; if it is not set, Ray is started on this machine for as long as the job takes.
     workers
         How many; -1 for as many as there are processors or, with ``gpus``, as share the GPUs.
     gpus
-        Share of a GPU that each worker takes, such as 0.25; 0 predicts on the processors.
+        Share of a GPU that each worker takes, such as 0.25; 0 computes on the processors.
 
     Raises
     ------
     MissingExtraError, EngineError
         Ray is not installed; it cannot be reached, or gave up.
     DataError, ConfigError
-        Something is wrong with the tables, or ``output`` holds predictions of another model or with other options.
+        Something is wrong with the tables, or ``output`` holds what was made with another model or other options.
     """
-    check_on_error(on_error)
     ray = _import_ray()
     files = parquet_files(source)
     if smiles_column is None:
@@ -76,21 +119,20 @@ def predict_with_ray(
             smiles_column = table.columns[table.smiles_index]
             for note in table.notes:
                 tell(note)
-    check_columns(files, [smiles_column], columns, list(column_types(bundle.targets)))
+    check_columns(files, [smiles_column], columns, work.columns)
     parts = plan_parts(files, output, rows)
-    make = partial(BatchPredictor, bundle, on_error=on_error, isolate=True)
-    options = {"smiles_column": smiles_column, "columns": columns, "on_error": on_error, "rows": rows}
-    total, problems = Outcome(0, 0), []
+    made_with = {**work.made_with, "smiles_column": smiles_column, "columns": columns, "rows": rows}
+    total, failed, problems = 0, 0, []
     with _connection(ray, address, workers):
         number = _count_workers(ray, workers, gpus)
-        claim_folder(output, bundle, options, [Path(part.output) for part in parts])
+        claim_folder(output, made_with, [Path(part.output) for part in parts])
         waiting = [part for part in parts if not Path(part.output).exists()]
-        for done in _watched(_run(ray, waiting, (make, smiles_column, columns), number, gpus), waiting, progress):
-            total = Outcome(total.rows + done.rows, total.failed + done.failed)
+        for done in _watched(_run(ray, waiting, (work.make, smiles_column, columns), number, gpus), waiting, progress):
+            total, failed = total + done.rows, failed + done.failed
             problems += [done.problem] if done.problem else []
     if problems:
-        raise DataError(f"{len(problems)} of {len(parts)} parts were not predicted: {problems[0]}")
-    return FolderOutcome(len(parts), len(parts) - len(waiting), total)
+        raise DataError(f"{len(problems)} of {len(parts)} parts were not finished: {problems[0]}")
+    return len(parts), len(parts) - len(waiting), total, failed
 
 
 def _run(ray: Any, parts: Sequence[Part], how: tuple[Any, ...], workers: int, gpus: float) -> Iterator[Done]:

@@ -16,7 +16,7 @@ from molmp.tables.read import Table, open_table
 from molmp.tables.rows import Layout, Row
 from molmp.tables.write import atomic_path, open_writer
 
-__all__ = ["Features", "Outcome", "check_output", "write_features", "write_graphs"]
+__all__ = ["Features", "Outcome", "check_output", "feature_cells", "write_features", "write_graphs"]
 
 GRAPHS, ARRAYS = ".graphs", ".npz"
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".csv.gz", ".tsv.gz", ".tab.gz")
@@ -161,11 +161,16 @@ def _table_sink(output: str, features: Features, layout: Layout) -> Iterator[Wri
 
         def write(matrix: np.ndarray, rows: list[Row], texts: list[str], reasons: list[str]) -> None:
             nothing = [None] * matrix.shape[1]
-            cells = np.nan_to_num(matrix).astype(np.int64).tolist() if features.whole else _shortest(matrix)
+            cells = feature_cells(features, matrix)
             ours = [[*(nothing if reason else row), reason] for row, reason in zip(cells, reasons, strict=True)]
             writer.write(ours, after=rows)
 
         yield write
+
+
+def feature_cells(features: Features, matrix: np.ndarray) -> list[list[Any]]:
+    """Numbers of a matrix as they are written."""
+    return np.nan_to_num(matrix).astype(np.int64).tolist() if features.whole else _shortest(matrix)
 
 
 def _shortest(matrix: np.ndarray) -> list[list[float]]:
