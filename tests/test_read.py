@@ -374,7 +374,10 @@ def test_folder(tmp_path):
         open_table(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b""), b"\n\n  \n", b"\xef\xbb\xbf"])
+EMPTY = {"nothing": b"", "zipped": gzip.compress(b"", mtime=0), "blank lines": b"\n\n  \n", "mark": b"\xef\xbb\xbf"}
+
+
+@pytest.mark.parametrize("content", EMPTY.values(), ids=EMPTY.keys())
 def test_empty_file(write, content):
     with pytest.raises(DataError, match="is empty"):
         open_table(write(content))
