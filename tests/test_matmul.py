@@ -8,6 +8,7 @@ from molmp.nn.autograd import plain_autograd
 from molmp.nn.grouped_matmul import grouped_matmul
 from molmp.nn.linear import Linear, linear
 from molmp.nn.matmul import matmul, matmul_transposed
+from molmp.nn.segment import Rows
 
 ROWS = [0, 1, 63, 64, 65, 128, 300]
 
@@ -67,24 +68,32 @@ def test_linear_is_torchs_linear(biased: bool) -> None:
 
 @pytest.mark.parametrize("counts", [[2, 0, 3], [0, 0], [4], []])
 def test_grouped_matmul(counts: list[int]) -> None:
-    x = torch.randn(sum(counts), 4, dtype=torch.float64, requires_grad=True)
-    matrices = torch.randn(len(counts), 4, 3, dtype=torch.float64, requires_grad=True)
-    want = [part @ matrix for part, matrix in zip(x.split(counts), matrices, strict=True)]
-    torch.testing.assert_close(grouped_matmul(x, matrices, counts), torch.cat(want) if want else x.new_zeros(0, 3))
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    rows = Rows(torch.arange(sum(counts)) % 3, 3)
+    matrices = torch.randn(len(counts), 4, 2, dtype=torch.float64, requires_grad=True)
+    want = [part @ matrix for part, matrix in zip(x[rows.index].split(counts), matrices, strict=True)]
+    got = grouped_matmul(x, rows, matrices, counts)
+    torch.testing.assert_close(got, torch.cat(want) if want else x.new_zeros(0, 2))
     if sum(counts):
-        assert torch.autograd.gradcheck(lambda x, m: grouped_matmul(x, m, counts), (x, matrices))
-        assert torch.autograd.gradgradcheck(lambda x, m: grouped_matmul(x, m, counts), (x, matrices))
+        assert torch.autograd.gradcheck(lambda x, m: grouped_matmul(x, rows, m, counts), (x, matrices))
+        assert torch.autograd.gradgradcheck(lambda x, m: grouped_matmul(x, rows, m, counts), (x, matrices))
 
 
 def test_large_groups_in_float32() -> None:
     counts = [300, 0, 129, 7]
-    x, matrices = torch.randn(436, 128, requires_grad=True), torch.randn(4, 128, 128, requires_grad=True)
+    rows = Rows(torch.arange(436).flip(0), 436)
+    x, matrices = torch.randn(436, 128), torch.randn(4, 128, 128)
     grads = []
     for dtype in (torch.float32, torch.float64):
         a, b = x.detach().to(dtype).requires_grad_(), matrices.detach().to(dtype).requires_grad_()
-        (grouped_matmul(a, b, counts).square().sum()).backward()
+        grouped_matmul(a, rows, b, counts).square().sum().backward()
         grads.append((a.grad, b.grad))
     for mine, want in zip(*grads, strict=True):
         assert mine is not None
         assert want is not None
         torch.testing.assert_close(mine.double(), want, rtol=1e-4, atol=1e-2)
+
+
+def test_gradients_of_wide_weights_keep_their_order() -> None:
+    few, many = torch.randn(14, 128), torch.randn(14, 2048)
+    assert matmul_transposed(many, few).is_contiguous()  # or else autograd copies them

@@ -102,16 +102,17 @@ class _Gated(torch.autograd.Function):
         r, z, n = gates_RG.split(D, 1)
         h_RD = before_SD if previous is None else before_SD.index_select(0, previous.index)
         # Before the activations: of r, z and n on the side of the message, of r, z and W_hn h + b_hn on the other.
-        grad_gates_RG, grad_hidden_RG = torch.empty_like(gates_RG), torch.empty_like(gates_RG)
+        grad_gates_RG = torch.empty_like(gates_RG)
         grad_n, grad_z = grad_gates_RG[:, 2 * D :], (h_RD - n).mul_(grad_RD)
         torch.ops.aten.tanh_backward.grad_input(grad_RD * (1 - z), n, grad_input=grad_n)
         torch.ops.aten.sigmoid_backward.grad_input(grad_n * candidate_RD, r, grad_input=grad_gates_RG[:, :D])
         torch.ops.aten.sigmoid_backward.grad_input(grad_z, z, grad_input=grad_gates_RG[:, D : 2 * D])
-        grad_hidden_RG[:, : 2 * D] = grad_gates_RG[:, : 2 * D]
-        torch.mul(grad_n, r, out=grad_hidden_RG[:, 2 * D :])
-        grad_past, grad_hidden = grad_RD * z, grad_hidden_RG
-        if previous is not None:
-            grad_past, grad_hidden = bag_sum(grad_past, previous.groups), bag_sum(grad_hidden, previous.groups)
+        grad_past = grad_RD * z
+        if previous is None:
+            grad_hidden = torch.cat([grad_gates_RG[:, : 2 * D], grad_n * r], 1)
+        else:
+            grad_past, grad_hidden = bag_sum(grad_past, previous.groups), bag_sum(grad_gates_RG, previous.groups)
+            grad_hidden[:, 2 * D :] = bag_sum(grad_n * r, previous.groups)
         return (
             matmul(grad_gates_RG, W_i.t()),
             matmul(grad_hidden, W_h.t()).add_(grad_past),

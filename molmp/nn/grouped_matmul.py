@@ -1,6 +1,6 @@
 """One matrix for each group of rows: the product behind "a bond type, not a bond, owns the matrix".
 
-Shapes: Q rows sorted by type, T types, D numbers in, F numbers out.
+Shapes: R rows of states, Q of them in groups by type, T types, D numbers in, F numbers out.
 """
 
 from collections.abc import Sequence
@@ -10,49 +10,53 @@ import torch
 from torch import Tensor
 
 from molmp.nn.matmul import matmul, matmul_transposed
+from molmp.nn.segment import Rows, bag_sum, take
 
 __all__ = ["grouped_matmul"]
 
 
-def grouped_matmul(x_QD: Tensor, matrices_TDF: Tensor, counts: Sequence[int]) -> Tensor:
-    """Multiply the first ``counts[0]`` rows by the first matrix, the next ``counts[1]`` by the second, and so on.
+def grouped_matmul(x_RD: Tensor, rows: Rows, matrices_TDF: Tensor, counts: Sequence[int]) -> Tensor:
+    """Multiply the first ``counts[0]`` of ``rows`` by the first matrix, the next ``counts[1]`` by the second and so on.
 
-    Returns shape ``(Q, F)``. Nothing of size ``Q x D x F`` is made, forwards or backwards.
+    Returns shape ``(Q, F)``. Nothing of size ``Q x D x F`` is made, forwards or backwards, and the rows are picked
+    again for the gradient instead of being kept.
 
-    >>> x, matrices = torch.ones(3, 1), torch.tensor([[[5.0]], [[7.0]]])
-    >>> grouped_matmul(x, matrices, [1, 2]).T
-    tensor([[5., 7., 7.]])
+    >>> x, matrices = torch.tensor([[1.0], [2.0]]), torch.tensor([[[5.0]], [[7.0]]])
+    >>> grouped_matmul(x, Rows(torch.tensor([1, 0, 1]), 2), matrices, [1, 2]).T
+    tensor([[10.,  7., 14.]])
     """
-    product: Tensor = _GroupedMatmul.apply(x_QD, matrices_TDF, tuple(counts))
+    product: Tensor = _GroupedMatmul.apply(x_RD, matrices_TDF, rows, tuple(counts))
     return product
 
 
 class _GroupedMatmul(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_QD: Tensor, matrices_TDF: Tensor, counts: tuple[int, ...]) -> Tensor:
-        ctx.save_for_backward(x_QD, matrices_TDF)
-        ctx.counts = counts
+    def forward(ctx: Any, x_RD: Tensor, matrices_TDF: Tensor, rows: Rows, counts: tuple[int, ...]) -> Tensor:
+        ctx.save_for_backward(x_RD, matrices_TDF)
+        ctx.rows, ctx.counts = rows, counts
+        x_QD = x_RD.index_select(0, rows.index)
         out_QF = x_QD.new_empty(x_QD.shape[0], matrices_TDF.shape[2])
         for x, matrix, out in zip(x_QD.split(counts), matrices_TDF, out_QF.split(counts), strict=True):
             matmul(x, matrix.t(), out=out)
         return out_QF
 
     @staticmethod
-    def backward(ctx: Any, grad_QF: Tensor) -> tuple[Tensor, Tensor, None]:
-        x_QD, matrices_TDF = ctx.saved_tensors
+    def backward(ctx: Any, grad_QF: Tensor) -> tuple[Tensor | None, ...]:
+        x_RD, matrices_TDF = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient is to be differentiated again
-            return _differentiable(grad_QF, x_QD, matrices_TDF, ctx.counts)
+            return (*_differentiable(grad_QF, take(x_RD, ctx.rows), matrices_TDF, ctx.rows, ctx.counts), None, None)
+        x_QD = x_RD.index_select(0, ctx.rows.index)
         grad_x, grad_matrices = torch.empty_like(x_QD), torch.empty_like(matrices_TDF)
         parts = (t.split(ctx.counts) for t in (grad_QF, x_QD, grad_x))
         for grad, x, out, matrix, out_matrix in zip(*parts, matrices_TDF, grad_matrices, strict=True):
             matmul(grad, matrix, out=out)
             out_matrix.copy_(matmul_transposed(x, grad))
-        return grad_x, grad_matrices, None
+        return bag_sum(grad_x, ctx.rows.groups), grad_matrices, None, None
 
 
 def _differentiable(
-    grad_QF: Tensor, x_QD: Tensor, matrices_TDF: Tensor, counts: tuple[int, ...]
-) -> tuple[Tensor, Tensor, None]:
-    grad_x = grouped_matmul(grad_QF, matrices_TDF.transpose(1, 2), counts)
-    pairs = zip(x_QD.split(counts), grad_QF.split(counts), strict=True)
-    return grad_x, torch.stack([x.t() @ grad for x, grad in pairs]), None
+    grad_QF: Tensor, x_QD: Tensor, matrices_TDF: Tensor, rows: Rows, counts: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    grad_x = [grad @ matrix.t() for grad, matrix in zip(grad_QF.split(counts), matrices_TDF, strict=True)]
+    grad_matrices = [x.t() @ grad for x, grad in zip(x_QD.split(counts), grad_QF.split(counts), strict=True)]
+    return bag_sum(torch.cat(grad_x), rows.groups), torch.stack(grad_matrices)

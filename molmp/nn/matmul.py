@@ -49,7 +49,8 @@ def matmul_transposed(x_MK: Tensor, y_MN: Tensor) -> Tensor:
     rows = _rows_for_onednn(x_MK, y_MN, y_MN.shape[1])
     if rows == 0:
         return x_MK.t() @ y_MN
-    if y_MN.shape[1] < x_MK.shape[1]:  # oneDNN is quicker when the result is wide
+    # oneDNN is quicker when the result is wide. With few rows it is not, and autograd would copy what is turned round.
+    if y_MN.shape[1] < x_MK.shape[1] and rows >= ROWS:
         return matmul_transposed(y_MN, x_MK).t()
     out_KN: Tensor = torch.ops.mkldnn._linear_pointwise(x_MK[:rows].t(), y_MN[:rows].t(), None, "none", [], "")
     return out_KN if rows == x_MK.shape[0] else out_KN.addmm_(x_MK[rows:].t(), y_MN[rows:])

@@ -61,7 +61,7 @@ class EdgeConditioned(MessagePassing):
         assert bonds is not None
         if plain() or messages.counts is None:
             return _project(h_SD, messages, bonds)
-        return grouped_matmul(take(h_SD, messages.source), bonds, messages.counts)
+        return grouped_matmul(h_SD, messages.source, bonds, messages.counts)
 
     def update(self, message_RD: Tensor, h_SD: Tensor, level: Level) -> Tensor:
         """Let a gated recurrent unit decide."""
