@@ -24,6 +24,7 @@ _HOMES = {
     "TopologicalTorsionFingerprint": "molmp.chem.fingerprints",
     "BatchPredictor": "molmp.inference.batch_predictor",
     "Predictor": "molmp.inference.predictor",
+    "check_model": "molmp.inference.check",
     "load": "molmp.inference.predictor",
     "MPNNClassifier": "molmp.estimators",
     "MPNNEmbedding": "molmp.embedding",

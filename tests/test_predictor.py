@@ -77,7 +77,7 @@ def test_company_does_not_matter(predictor, monkeypatch, batch, atoms):
     together = predictor.predict(SMILES)
     monkeypatch.setattr(module, "BATCH", batch)
     monkeypatch.setattr(module, "MOST_ATOMS", atoms)
-    sizes = [len(rows) for rows, _ in predictor._batches(featurize(SMILES))]
+    sizes = [len(rows) for rows, _ in predictor.batches(featurize(SMILES))]
     assert sum(sizes) == len(SMILES)
     assert len(sizes) > 1
     assert max(sizes) <= batch
@@ -88,7 +88,7 @@ def test_company_does_not_matter(predictor, monkeypatch, batch, atoms):
 def test_atoms_of_a_batch_are_bounded(predictor, monkeypatch):
     monkeypatch.setattr(module, "MOST_ATOMS", 13)
     smiles = ["C" * n for n in (5, 5, 5, 13, 1, 50, 6, 6)]
-    counts = [len(batch.molecules.rows.index) for _, batch in predictor._batches(featurize(smiles))]
+    counts = [len(batch.molecules.rows.index) for _, batch in predictor.batches(featurize(smiles))]
     assert counts == [10, 5, 13, 1, 50, 12]
 
 
@@ -174,7 +174,7 @@ def test_classes(task):
 
 def test_hydrogens_are_those_of_the_model():
     predictor = Predictor(tiny_bundle(hydrogens=True), "cpu")
-    ((_, batch),) = predictor._batches(featurize(["C"], predictor.bundle.options))
+    ((_, batch),) = predictor.batches(featurize(["C"], predictor.bundle.options))
     assert batch.num_atoms == 5
     expected = predictor.answer(featurize(SMILES, predictor.bundle.options))
     np.testing.assert_allclose(predictor.predict(SMILES)["mp_pred"], expected.values[1], rtol=1e-6)

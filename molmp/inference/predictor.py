@@ -108,6 +108,18 @@ class Predictor:
         """Predict what was featurized."""
         return self._fetch(self._launch(featurized))
 
+    def outputs(self, featurized: Featurized) -> np.ndarray:
+        """Numbers of every network before they are scaled to units or made probabilities.
+
+        Returns an array of shape ``(networks, rows, num_outputs)``, float32; NaN rows where unreadable.
+        """
+        launched = self._launch(featurized)
+        shape = len(self.models), len(featurized.rows) + len(featurized.errors), self.bundle.targets.num_outputs
+        full = np.full(shape, np.nan, np.float32)
+        for rows, outputs in launched.outputs:
+            full[:, rows] = outputs.float().cpu().numpy()
+        return full
+
     def embed(self, smiles: Sequence[str], *, n_jobs: int = 1) -> np.ndarray:
         """Learned fingerprints: what the readout gives, members side by side; NaN rows where unreadable.
 
@@ -119,7 +131,7 @@ class Predictor:
     def embed_featurized(self, featurized: Featurized) -> np.ndarray:
         """As :meth:`embed`, of what was featurized."""
         full = np.full((len(featurized.rows) + len(featurized.errors), self.embedding_width), np.nan, np.float32)
-        for rows, batch in self._batches(featurized):
+        for rows, batch in self.batches(featurized):
             full[rows] = torch.cat([model.fingerprint(batch) for model in self.models], dim=1).float().cpu().numpy()
         return full
 
@@ -130,7 +142,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _launch(self, featurized: Featurized) -> _Launched:
-        batches = self._batches(featurized)
+        batches = self.batches(featurized)
         return _Launched(featurized, [(rows, torch.stack([m(batch) for m in self.models])) for rows, batch in batches])
 
     def _fetch(self, launched: _Launched) -> Answer:
@@ -143,7 +155,7 @@ class Predictor:
                 full[rows] = part
         return Answer(values, errors)
 
-    def _batches(self, featurized: Featurized) -> Iterator[tuple[np.ndarray, GraphBatch]]:
+    def batches(self, featurized: Featurized) -> Iterator[tuple[np.ndarray, GraphBatch]]:
         """Input rows and the batch of their graphs, planned once for all networks."""
         graphs, start = featurized.graphs, 0
         while start < len(graphs):
