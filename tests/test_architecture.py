@@ -107,7 +107,7 @@ def test_every_package_is_shipped() -> None:
 def test_console_script_is_the_cli_folder() -> None:
     (script,) = entry_points(group="console_scripts", name="molmp")
     assert script.value == "molmp_cli.main:main"
-    assert Path(sys.modules[script.load().__module__].__file__ or "").parent == ROOT / "cli"
+    assert Path(sys.modules[script.load().__module__].__file__ or "").resolve().parent == (ROOT / "cli").resolve()
 
 
 def test_every_public_name_can_be_imported() -> None:
