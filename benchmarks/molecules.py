@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-__all__ = ["MARKS", "sample"]
+__all__ = ["MARKS", "column", "sample"]
 
 MARKS = frozenset("@/\\")
 """Characters that mark stereo in a SMILES: where there are any, RDKit must look for stereocentres."""
@@ -25,10 +25,13 @@ def _readable(path: Path, count: int, shuffler: random.Random, stereo: bool) -> 
     from rdkit import Chem, RDLogger
 
     RDLogger.DisableLog("rdApp.*")
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        column = sorted({row["smiles"] for row in csv.DictReader(file)})
-    if stereo:
-        column = [text for text in column if MARKS & set(text)]
-    shuffler.shuffle(column)
-    found = (s for s in column if (mol := Chem.MolFromSmiles(s)) is not None and mol.GetNumAtoms())
+    texts = [text for text in column(path) if not stereo or MARKS & set(text)]
+    shuffler.shuffle(texts)
+    found = (s for s in texts if (mol := Chem.MolFromSmiles(s)) is not None and mol.GetNumAtoms())
     return list(islice(found, count))
+
+
+def column(path: Path) -> list[str]:
+    """The distinct SMILES of a compressed CSV, sorted."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return sorted({row["smiles"] for row in csv.DictReader(file)})

@@ -58,6 +58,32 @@ def featurize(found: Sequence[Line]) -> str:
     return "\n\n".join([*parts, f"The packed store takes {number(max(sizes))} bytes a molecule."])
 
 
+def readers(found: Sequence[Line]) -> str:
+    """By set: how many molecules were read both ways, what differs, and what they cost."""
+    rows = []
+    for plain, quick in zip(found[::2], found[1::2], strict=True):
+        facts = quick["facts"]
+        counts = [f"{facts[name]:,}" for name in ("molecules", "in_lockstep", "differences")]
+        times = [number(line["seconds"] * 1e6) for line in (quick, plain)]
+        rows.append([quick["parameters"]["set"].upper(), *counts, *times])
+    header = ["", "molecules", "read in lockstep", "with a difference", "us each", "us each, plain calls"]
+    return markdown(header, rows)
+
+
+def store(found: Sequence[Line]) -> str:
+    """Each part of the store's life in its own unit, and what it is held against."""
+    rows = []
+    for line in found:
+        per = {"molecule": (1e6, "us of CPU a molecule"), "store": (1e3, "ms on the clock"), "file": (1e3, "ms of CPU")}
+        scale, unit = per[line["unit"]]
+        ratio = "" if line["subject"] == (line["ratio_to"] or line["subject"]) else f"{line['ratio']:.3g}"
+        count = f", {line['parameters']['molecules']:,} molecules" if "molecules" in line["parameters"] else ""
+        rows.append([f"{line['subject']}{count}", f"{number(line['seconds'] * scale)} {unit}", ratio])
+    (bytes_each,) = (f["bytes_per_molecule"] for line in found if "bytes_per_molecule" in (f := line["facts"]))
+    note = f"The file of the million molecules takes {number(bytes_each)} bytes for each."
+    return f"{markdown(['', 'median', 'of the line before'], rows)}\n\n{note}"
+
+
 _STEP = ("PyG", "molmp, flat", "molmp, compact", "Chemprop")
 
 
@@ -154,7 +180,8 @@ def gpu(found: Sequence[Line]) -> str:
 
 
 TABLES: dict[str, Callable[[Sequence[Line]], str]] = {
-    "featurize": featurize, "step": step, "train": train, "predict": predict, "gpu": gpu,
+    "readers": readers, "featurize": featurize, "store": store, "step": step, "train": train, "predict": predict,
+    "gpu": gpu,
 }  # fmt: skip
 
 
