@@ -37,5 +37,13 @@ $(BENCHES): .venv/.dev
 bench-report: .venv/.dev
 	$(BIN)/python -m benchmarks.report
 
+.PHONY: bench-accuracy bench-accuracy-report
+bench-accuracy: .venv/.dev
+	@test -n "$(DATA)" || { echo "make $@ DATA=folder [SETS=...] [METHODS=...] [SEEDS=...] [SPLIT=column|scaffold]"; exit 2; }
+	TORCH_INDEX="$(TORCH_INDEX)" $(BIN)/python -m benchmarks.accuracy --data $(DATA) $(if $(SETS),--sets $(SETS)) $(if $(METHODS),--methods $(METHODS)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SPLIT),--split $(SPLIT))
+
+bench-accuracy-report: .venv/.dev
+	$(BIN)/python -m benchmarks.accuracy_report
+
 clean:
 	rm -rf .venv demo-run benchmarks/.envs benchmarks/.graphs.pt

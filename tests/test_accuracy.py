@@ -1,0 +1,105 @@
+"""The accuracy benchmark: its file, its splits, what counts as better, and the page that is made from it."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import accuracy, accuracy_report  # noqa: E402
+from benchmarks.accuracy_methods import METHODS  # noqa: E402
+from benchmarks.accuracy_report import Scores, gain  # noqa: E402
+from benchmarks.accuracy_sets import SETS, load_task, split_of  # noqa: E402
+from molmp.errors import ConfigError  # noqa: E402
+
+
+@pytest.fixture
+def data(tmp_path):
+    lines = ["smiles,logs,split"]
+    lines += [f"{'C' * (i % 9 + 1)}O,{i % 9 * -0.5},{'test' if i % 5 == 0 else 'train'}" for i in range(40)]
+    (tmp_path / "esol.csv").write_text("\n".join([*lines, "C1CC,0,train"]) + "\n")
+    return tmp_path
+
+
+def test_validation_rows_are_drawn_where_a_set_has_none(data):
+    task = load_task("esol", data)
+    first, again, other = (split_of(task, "column", seed) for seed in (0, 0, 1))
+    assert [len(part) for part in first] == [28, 4, 8]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first.val, other.val)
+    assert np.array_equal(first.test, np.arange(0, 40, 5))
+    assert 40 not in np.concatenate(first)  # its SMILES cannot be read
+
+
+@pytest.mark.parametrize("method", ["mean", "forest", "boosting"])
+def test_a_line_has_the_fields_of_the_schema_and_is_found_again(data, tmp_path, method, monkeypatch):
+    monkeypatch.setattr(accuracy, "versions", lambda method: {})
+    row = accuracy.measure(load_task("esol", data), "column", 1, method)
+    assert list(row) == list(accuracy.SCHEMA)
+    assert all(isinstance(row[name], kind) for name, kind in accuracy.SCHEMA.items())
+    path = tmp_path / "rows.jsonl"
+    accuracy.save_row(row | {"value": 9.0}, path)
+    accuracy.save_row(row, path)
+    rows = accuracy.load_rows(path)
+    assert rows == [json.loads(json.dumps(row))]
+    assert accuracy.is_there(rows, "esol", "column", 1, method)
+    assert not accuracy.is_there(rows, "esol", "column", 2, method)
+    assert not accuracy.is_there([row | {"settings": {"epochs": 3}}], "esol", "column", 1, method)
+
+
+def test_the_mean_is_that_of_the_training_rows(data):
+    task = load_task("esol", data)
+    split = split_of(task, "column", 0)
+    (values,) = METHODS["mean"].run(task, split, 0)
+    np.testing.assert_allclose(values, task.dataset.targets[split.train].mean())
+    assert values.shape == split.test.shape
+
+
+def test_words_that_are_no_set_or_split(data):
+    with pytest.raises(ConfigError, match="no set 'esoll'"):
+        load_task("esoll", data)
+    with pytest.raises(ConfigError, match=r"has no bace\.csv"):
+        load_task("bace", data)
+    with pytest.raises(ConfigError, match="no split 'random'"):
+        split_of(load_task("esol", data), "random", 0)
+
+
+def test_gain_points_the_right_way_for_errors_and_for_scores():
+    low, high = Scores((1.0, 1.0), None), Scores((2.0, 2.0), None)
+    assert gain("rmse", low, high) == (1.0, 0.0)
+    assert gain("roc_auc", low, high) == (-1.0, 0.0)
+    _, error = gain("rmse", Scores((1.0, 3.0), None), Scores((5.0,), None))
+    assert error == pytest.approx(np.sqrt(2.0 / 2 + 2.0 / 1))
+
+
+def line(name, method, seed, value):
+    return {"set": name, "split": "column", "seed": seed, "method": method, "value": value, "cpu_s": 1.0,
+            "origin": "measured earlier"}  # fmt: skip
+
+
+def test_summary_counts_sets():
+    rows = [line("esol", "molmp", s, v) for s, v in ((0, 0.8), (1, 0.82))]
+    rows += [line("esol", "chemprop", 0, 0.9), line("bace", "molmp", 0, 0.7), line("bace", "molmp", 1, 0.72)]
+    rows += [line("bace", "chemprop", 0, 0.9), line("bbbp", "molmp", 0, 0.7)]
+    assert "| Chemprop 2.3.1 | 1 of 2 (50 %) | 1 | 0 | 1 (bace) |" in accuracy_report.tables(rows)["summary"]
+
+
+@pytest.mark.parametrize(
+    "row", accuracy.load_rows(), ids=lambda r: f"{r['set']}-{r['split']}-{r['method']}-{r['seed']}"
+)
+def test_committed_rows_keep_to_the_schema(row):
+    assert list(row) == list(accuracy.SCHEMA)
+    assert all(isinstance(row[name], kind) for name, kind in accuracy.SCHEMA.items())
+    assert row["set"] in SETS
+    assert row["metric"] == SETS[row["set"]].metric
+    assert row["value"] == row["metrics"][row["metric"]]
+    assert str(ROOT.parent) not in json.dumps(row)
+
+
+def test_page_is_made_from_the_committed_rows():
+    page = accuracy_report.PAGE.read_text("ascii")
+    assert accuracy_report.fill(page, accuracy.load_rows()) == page
