@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from statistics import mean
 from typing import Any
 
 import click
@@ -16,7 +17,8 @@ def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str)
     from molmp.training.loop import Epoch, Step
     from molmp.training.run import MemberDone
 
-    record = None
+    record: Any = None
+    latest: dict[int, Any] = {}  # of each network
     total = num_molecules * epochs
     bar = tqdm(total=total, unit="mol", unit_scale=True, disable=None, file=sys.stderr, leave=False)
     with bar:
@@ -24,8 +26,11 @@ def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str)
             if isinstance(record, Step):
                 bar.update(record.num_molecules)
             elif isinstance(record, Epoch):
+                latest[record.member] = record
+                loss = mean(epoch.train_loss for epoch in latest.values())
+                score = mean(epoch.val_score for epoch in latest.values())
                 bar.set_description(f"epoch {record.epoch}/{epochs}")
-                bar.set_postfix(loss=f"{record.train_loss:.4f}", **{f"val_{metric}": f"{record.val_score:.4f}"})
+                bar.set_postfix(loss=f"{loss:.4f}", **{f"val_{metric}": f"{score:.4f}"})
             elif isinstance(record, MemberDone):
                 bar.clear()
                 click.echo(
@@ -33,5 +38,4 @@ def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str)
                     f"validation {metric} {record.val_score:.4f}, {record.molecules_per_second:,.0f} molecules/s",
                     err=True,
                 )
-                bar.reset()
     return record

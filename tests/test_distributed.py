@@ -93,19 +93,26 @@ def test_an_error_of_one_ends_all(tmp_path: Path) -> None:
 
 
 def test_shares_make_up_the_batch() -> None:
-    counts = np.array([1.0, 0.0, 3.0, 2.0, 5.0])
+    counts = np.array([[1.0, 0.0, 3.0, 2.0, 5.0], [1.0, 1.0, 0.0, 0.0, 0.0]])
     rows = np.array([4, 2, 0])
     for size in (1, 2, 3):
         shares = [Ranks(rank, size).share(rows, counts) for rank in range(size)]
         assert sorted(np.concatenate([s.rows for s in shares])) == [0, 2, 4]
         # What each process's own mean is worth: its part of all weights, times the processes of the mean over them.
         for share in shares:
-            assert share.factor == pytest.approx(size * counts[share.rows].sum() / 9)
+            of_all = counts[:, [0, 2, 4]].sum(1)
+            assert share.factors == pytest.approx(size * counts[:, share.rows].sum(1) / of_all)
+
+
+def test_a_network_that_learns_nothing_from_a_batch() -> None:
+    shares = [Ranks(rank, 2).share(np.array([0, 1]), np.array([[1.0, 1.0], [0.0, 0.0]])) for rank in range(2)]
+    assert [share.factors.tolist() for share in shares] == [[1.0, 0.0], [1.0, 0.0]]
 
 
 def test_more_processes_than_rows() -> None:
-    shares = [Ranks(rank, 3).share(np.array([7]), np.ones(8)) for rank in range(3)]
-    assert [(list(share.rows), share.factor) for share in shares] == [([7], 3.0), ([7], 0.0), ([7], 0.0)]
+    shares = [Ranks(rank, 3).share(np.array([7]), np.ones((1, 8))) for rank in range(3)]
+    assert [list(share.rows) for share in shares] == [[7]] * 3
+    assert [share.factors.tolist() for share in shares] == [[3.0], [0.0], [0.0]]
 
 
 def test_without_torchrun_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,11 +133,7 @@ def test_a_device_of_its_own() -> None:
 
 
 def test_each_process_drops_other_units() -> None:
-    from molmp.training.loop import _randomness
+    from molmp.training.loop import _seed
 
-    def draw(*numbers: int) -> list[float]:
-        with _randomness(torch.device("cpu"), *numbers):
-            return list(torch.rand(4))
-
-    assert draw(3, 1, 2, 0) == draw(3, 1, 2, 0)
-    assert draw(3, 1, 2, 0) != draw(3, 1, 2, 1)
+    assert _seed(3, 1, 2, 0) == _seed(3, 1, 2, 0)
+    assert _seed(3, 1, 2, 0) != _seed(3, 1, 2, 1)

@@ -12,9 +12,10 @@ from molmp.errors import ConfigError, DataError, DeviceError
 from molmp.nn.batch import DeviceGraphs
 from molmp.nn.config import ModelConfig
 from molmp.nn.device import pick_device
+from molmp.nn.members import Members
 from molmp.tables.splits import Split
 from molmp.training.config import TrainConfig
-from molmp.training.loop import Epoch, Examples, Step, _batches, _Schedule, fit, predict_outputs
+from molmp.training.loop import Epoch, Examples, Plan, Step, _batches, _Schedule, fit, predict_outputs
 from molmp.training.objective import task_loss
 from molmp.training.problem import Problem
 from molmp.training.run import MemberDone, Trained, new_model, train
@@ -92,12 +93,12 @@ def test_the_best_epoch_is_kept() -> None:
     graphs = DeviceGraphs(p.featurized.graphs, steps=2)
     targets = p.targets.fit(p.labels[p.split.train])
     examples = Examples(graphs, targets, p.labels, np.ones(len(p.labels)))
-    model = new_model(NETWORK, 1, 0)
+    members, plans = Members([new_model(NETWORK, 1, 0)]), [Plan(0, p.split.train, p.split.val)]
     config = TrainConfig(epochs=12, batch_size=8, lr=0.5)  # so high that the score jumps
-    epochs = [r for r in fit(model, examples, p.split.train, p.split.val, config, seed=0) if isinstance(r, Epoch)]
+    epochs = [r for r in fit(members, examples, plans, config) if isinstance(r, Epoch)]
     best = min(epochs, key=lambda e: e.val_score)
     assert best.epoch < len(epochs), "no jump: this test would not see a mistake"
-    (decoded,) = targets.decode(predict_outputs(model, graphs, p.split.val))
+    (decoded,) = targets.decode(predict_outputs(members, graphs, p.split.val)[0])
     assert np.sqrt(np.mean((decoded - p.labels[p.split.val, 0]) ** 2)) == pytest.approx(best.val_score, rel=1e-6)
 
 
@@ -139,9 +140,13 @@ def test_weights_count() -> None:
 def test_an_ensemble_predicts_the_mean_of_its_members() -> None:
     p = carbons()
     both = finish(p, config=TrainConfig(epochs=2, batch_size=8, ensemble=2))
-    single = [finish(p, config=TrainConfig(epochs=2, batch_size=8, seed=seed)) for seed in (0, 1)]
-    mean = np.mean([t.predictions["test"][0] for t in single], axis=0)
-    np.testing.assert_allclose(both.predictions["test"][0], mean, rtol=1e-6)
+    test = p.featurized.graphs.select(p.split.test)
+    each = []
+    for model in both.bundle.models():
+        outputs = predict_outputs(Members([model]), DeviceGraphs(test, steps=NETWORK.steps), np.arange(len(test)))
+        each.append(both.bundle.targets.decode(outputs[0])[0])
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+    np.testing.assert_allclose(both.predictions["test"][0], np.mean(each, axis=0), rtol=1e-6)
     assert {h["member"] for h in both.history} == {0, 1}
 
 

@@ -39,6 +39,8 @@ class Messages:
     """For each of the ``R_r`` targets, the messages it receives."""
     counts: tuple[int, ...] | None = None
     """How many travel on each bond type, ``T`` numbers, where messages are in the order of their bond types."""
+    members: int = 1
+    """Networks whose messages stand one after the other; ``counts`` are those of one of them."""
 
 
 @dataclass(frozen=True, eq=False)

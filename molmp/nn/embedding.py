@@ -1,17 +1,19 @@
 """From categorical codes to vectors.
 
-Shapes: U rows of codes, C fields, W codes of all fields together, H hidden width.
+Shapes: U rows of codes, C fields, W codes of all fields together, H hidden width, E members of an ensemble.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from molmp.chem.features import Field
 from molmp.nn.autograd import plain
+from molmp.nn.linear import add_bias
 from molmp.nn.segment import Bags, Rows, bag_sum
 
 __all__ = ["CodeEmbedding"]
@@ -27,6 +29,8 @@ class CodeEmbedding(nn.Module):
     hidden
         ``H``.
     """
+
+    stacks: ClassVar[bool] = True
 
     offsets: Tensor
 
@@ -45,9 +49,16 @@ class CodeEmbedding(nn.Module):
 
     def forward(self, codes_UC: Tensor) -> Tensor:
         """Embed rows of codes, shape ``(U, H)``."""
+        places_UC = codes_UC + self.offsets
+        weight_WH: Tensor = self.weight
+        if weight_WH.dim() == 3:  # the first rows of codes are those of the first member, and so on
+            num_members, num_codes, _ = weight_WH.shape
+            first_E11 = num_codes * torch.arange(num_members, device=codes_UC.device).view(-1, 1, 1)
+            places_UC = (places_UC.unflatten(0, (num_members, -1)) + first_E11).flatten(0, 1)
+            weight_WH = weight_WH.flatten(0, 1)
         if plain():
-            return self.weight[codes_UC + self.offsets].sum(1) + self.bias
-        num_rows, num_fields = codes_UC.shape
-        rows = Rows((codes_UC + self.offsets).flatten(), self.weight.shape[0])
+            return add_bias(weight_WH[places_UC].sum(1), self.bias)
+        num_rows, num_fields = places_UC.shape
+        rows = Rows(places_UC.flatten(), weight_WH.shape[0])
         ends = torch.arange(num_rows + 1, device=codes_UC.device) * num_fields
-        return bag_sum(self.weight, Bags(rows, ends)) + self.bias
+        return add_bias(bag_sum(weight_WH, Bags(rows, ends)), self.bias)

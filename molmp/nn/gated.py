@@ -1,15 +1,17 @@
 """The gated update of Gilmer's network, with the states of the level before still unshared.
 
-Shapes: R rows of this level, S rows of the level before, D hidden width.
+Shapes: R rows of this level, S rows of the level before, D hidden width, E members of an ensemble.
 """
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from molmp.nn.autograd import gradients_of_formula, plain, tanh_
+from molmp.nn.linear import sum_rows
 from molmp.nn.matmul import matmul, matmul_transposed
 from molmp.nn.segment import Rows, bag_sum, take
 
@@ -32,6 +34,8 @@ class GatedUpdate(nn.GRUCell):
     before they are multiplied.
     """
 
+    stacks: ClassVar[bool] = True
+
     def __init__(self, hidden: int) -> None:
         super().__init__(hidden, hidden)
 
@@ -49,7 +53,11 @@ class GatedUpdate(nn.GRUCell):
 def _formula(
     m_RD: Tensor, before_SD: Tensor, W_i: Tensor, W_h: Tensor, b_i: Tensor, b_h: Tensor, previous: Rows | None
 ) -> Tensor:
-    return torch.gru_cell(m_RD, before_SD if previous is None else take(before_SD, previous), W_i, W_h, b_i, b_h)
+    h_RD = before_SD if previous is None else take(before_SD, previous)
+    if W_i.dim() == 2:
+        return torch.gru_cell(m_RD, h_RD, W_i, W_h, b_i, b_h)
+    members = zip(m_RD.chunk(len(W_i)), h_RD.chunk(len(W_i)), W_i, W_h, b_i, b_h, strict=True)
+    return torch.cat([torch.gru_cell(*member) for member in members])
 
 
 def _in_blocks(
@@ -59,17 +67,25 @@ def _in_blocks(
     D = before_SD.shape[1]
     hidden_SG = matmul(before_SD, W_h, b_h)
     out_RD = torch.empty_like(m_RD)
-    for start in range(0, m_RD.shape[0], BLOCK):
-        rows = slice(start, start + BLOCK)
+    for rows, W, b in _blocks(m_RD.shape[0], W_i, b_i):
         hidden, h = hidden_SG[rows], before_SD[rows]
         if previous is not None:
             hidden = hidden_SG.index_select(0, previous.index[rows])
             h = before_SD.index_select(0, previous.index[rows])
-        gates = matmul(m_RD[rows], W_i, b_i)
+        gates = matmul(m_RD[rows], W, b)
         r_and_z = gates[:, : 2 * D].add_(hidden[:, : 2 * D]).sigmoid_()
         n = tanh_(gates[:, 2 * D :].addcmul_(r_and_z[:, :D], hidden[:, 2 * D :]))
         torch.lerp(n, h, r_and_z[:, D:], out=out_RD[rows])
     return out_RD
+
+
+def _blocks(num_rows: int, W_i: Tensor, b_i: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Cut rows, member by member, into blocks; each comes with the weights that it meets."""
+    members = [(W_i, b_i)] if W_i.dim() == 2 else list(zip(W_i, b_i, strict=True))
+    size = num_rows // len(members)
+    for e, (W, b) in enumerate(members):
+        for start in range(e * size, (e + 1) * size, BLOCK):
+            yield slice(start, min(start + BLOCK, (e + 1) * size)), W, b
 
 
 class _Gated(torch.autograd.Function):
@@ -113,12 +129,13 @@ class _Gated(torch.autograd.Function):
         else:
             grad_past, grad_hidden = bag_sum(grad_past, previous.groups), bag_sum(grad_gates_RG, previous.groups)
             grad_hidden[:, 2 * D :] = bag_sum(grad_n * r, previous.groups)
+        members = len(W_i) if W_i.dim() == 3 else None
         return (
-            matmul(grad_gates_RG, W_i.t()),
-            matmul(grad_hidden, W_h.t()).add_(grad_past),
-            matmul_transposed(grad_gates_RG, m_RD),
-            matmul_transposed(grad_hidden, before_SD),
-            grad_gates_RG.sum(0),
-            grad_hidden.sum(0),
+            matmul(grad_gates_RG, W_i.mT),
+            matmul(grad_hidden, W_h.mT).add_(grad_past),
+            matmul_transposed(grad_gates_RG, m_RD, members),
+            matmul_transposed(grad_hidden, before_SD, members),
+            sum_rows(grad_gates_RG, members),
+            sum_rows(grad_hidden, members),
             None,
         )

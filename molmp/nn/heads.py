@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from molmp.nn.dropout import Dropout
 from molmp.nn.linear import Linear
 
 __all__ = ["MLP"]
@@ -34,7 +35,7 @@ class MLP(nn.Sequential):
         widths = [inputs, *[hidden] * layers]
         modules: list[nn.Module] = []
         for before, after in pairwise(widths):
-            modules += [Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+            modules += [Linear(before, after), nn.ReLU(), Dropout(dropout)]
         super().__init__(*modules, Linear(widths[-1], outputs))
 
     def forward(self, vector: Tensor) -> Tensor:

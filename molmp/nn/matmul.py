@@ -4,6 +4,9 @@
 calls oneDNN, which prepares a kernel for each new shape (half a millisecond) and then keeps it. Rows are therefore
 split into a multiple of 64 for oneDNN, so that batches of about one size find their kernels again, and a rest.
 
+Where several networks run as one (see :mod:`molmp.nn.members`) the weights have a leading axis of E members, and the
+rows of the first member stand before those of the second and so on.
+
 These functions know nothing of autograd: they are for the inside of custom functions.
 """
 
@@ -12,7 +15,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-__all__ = ["matmul", "matmul_transposed"]
+__all__ = ["matmul", "matmul_each", "matmul_transposed"]
 
 ROWS = 64
 """Rows for oneDNN are fewer than this or a multiple of it."""
@@ -24,9 +27,13 @@ LEAST = 1 << 21
 def matmul(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """Return ``x @ w.t() + bias``, shape ``(M, N)``, as a linear layer does.
 
+    With weights ``(E, N, K)`` and biases ``(E, N)`` each member's rows are multiplied by its own.
+
     >>> matmul(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]))
     tensor([[11.]])
     """
+    if w_NK.dim() == 3:
+        return _of_members(x_MK, w_NK, bias_N)
     rows = _rows_for_onednn(x_MK, w_NK, w_NK.shape[0])
     if rows == 0:
         return _mkl(x_MK, w_NK, bias_N, out)
@@ -40,12 +47,17 @@ def matmul(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None = None, out: Tensor
     return out
 
 
-def matmul_transposed(x_MK: Tensor, y_MN: Tensor) -> Tensor:
-    """Return ``x.t() @ y``, shape ``(K, N)``: the gradient of a weight.
+def matmul_transposed(x_MK: Tensor, y_MN: Tensor, members: int | None = None) -> Tensor:
+    """Return ``x.t() @ y``, shape ``(K, N)``: the gradient of a weight; with ``members`` that of each, ``(E, K, N)``.
 
     >>> matmul_transposed(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
+    if members is not None:
+        x_EMK, y_EMN = x_MK.unflatten(0, (members, -1)), y_MN.unflatten(0, (members, -1))
+        if _small(x_EMK.shape[1] * x_EMK.shape[2] * y_EMN.shape[2]):
+            return torch.bmm(x_EMK.mT, y_EMN)
+        return torch.stack([matmul_transposed(x, y) for x, y in zip(x_EMK, y_EMN, strict=True)])
     rows = _rows_for_onednn(x_MK, y_MN, y_MN.shape[1])
     if rows == 0:
         return x_MK.t() @ y_MN
@@ -54,6 +66,34 @@ def matmul_transposed(x_MK: Tensor, y_MN: Tensor) -> Tensor:
         return matmul_transposed(y_MN, x_MK).t()
     out_KN: Tensor = torch.ops.mkldnn._linear_pointwise(x_MK[:rows].t(), y_MN[:rows].t(), None, "none", [], "")
     return out_KN if rows == x_MK.shape[0] else out_KN.addmm_(x_MK[rows:].t(), y_MN[rows:])
+
+
+def matmul_each(x_EMK: Tensor, w_EKN: Tensor, out_EMN: Tensor) -> None:
+    """Write ``x[e] @ w[e]`` into ``out[e]`` for each member."""
+    if _small(x_EMK.shape[1] * x_EMK.shape[2] * w_EKN.shape[2]):
+        torch.bmm(x_EMK, w_EKN, out=out_EMN)
+        return
+    for x, w, out in zip(x_EMK, w_EKN, out_EMN, strict=True):
+        matmul(x, w.t(), out=out)
+
+
+def _of_members(x_MK: Tensor, w_ENK: Tensor, bias_EN: Tensor | None) -> Tensor:
+    E, N, K = w_ENK.shape
+    x_EMK = x_MK.unflatten(0, (E, -1))
+    if bias_EN is not None and _small(x_EMK.shape[1] * K * N):
+        return torch.baddbmm(bias_EN.unsqueeze(1), x_EMK, w_ENK.mT).flatten(0, 1)
+    out_EMN = x_MK.new_empty(E, x_EMK.shape[1], N)
+    if bias_EN is None:
+        matmul_each(x_EMK, w_ENK.mT, out_EMN)
+        return out_EMN.flatten(0, 1)
+    for x, w, bias, out in zip(x_EMK, w_ENK, bias_EN, out_EMN, strict=True):
+        matmul(x, w, bias, out)
+    return out_EMN.flatten(0, 1)
+
+
+def _small(multiplications: int) -> bool:
+    """Whether one call for all members beats one for each: below this, calling costs more than multiplying."""
+    return multiplications < LEAST
 
 
 def _mkl(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None, out: Tensor | None) -> Tensor:

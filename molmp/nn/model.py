@@ -13,6 +13,7 @@ from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.heads import MLP
 from molmp.nn.layers.edge_conditioned import EdgeConditioned
 from molmp.nn.message_passing import MessagePassing
+from molmp.nn.norm import LayerNorm
 from molmp.nn.readout import Attention, Max, Mean, Readouts, Set2Set, Sum
 from molmp.nn.segment import take
 
@@ -37,7 +38,7 @@ class MoleculeModel(nn.Module):
         self.passing = Passing(_layer(config))
         self.readout = _readout(config)
         self.fingerprint_width = self.readout.width
-        self.norm = nn.LayerNorm(self.fingerprint_width) if config.normalize else nn.Identity()
+        self.norm = LayerNorm(self.fingerprint_width) if config.normalize else nn.Identity()
         self.head = MLP(
             self.fingerprint_width, config.head_hidden, num_outputs, layers=config.head_layers, dropout=config.dropout
         )

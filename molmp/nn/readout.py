@@ -7,6 +7,7 @@ written out.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +57,7 @@ class Attention(nn.Module):
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.width = hidden
-        self.score = nn.Linear(hidden, 1, bias=False)  # a bias would cancel in the softmax
+        self.score = Linear(hidden, 1, bias=False)  # a bias would cancel in the softmax
         self.value = Linear(hidden, hidden)
 
     def forward(self, h_RD: Tensor, molecules: Bags) -> Tensor:
@@ -80,15 +81,24 @@ class Set2Set(nn.Module):
     def __init__(self, hidden: int, steps: int = 3) -> None:
         super().__init__()
         self.width, self.steps = 2 * hidden, steps
-        self.lstm = nn.LSTM(2 * hidden, hidden)
+        self.lstm = Gates(2 * hidden, hidden)
 
     def forward(self, h_RD: Tensor, molecules: Bags) -> Tensor:
         """Read out, shape ``(B, 2 D)``."""
         D = h_RD.shape[1]
         W_input, W_state, b_input, b_state = self.lstm.all_weights[0]
-        weight = torch.cat([W_input[:, :D] + W_state, W_input[:, D:]], 1)
+        weight = torch.cat([W_input[..., :D] + W_state, W_input[..., D:]], -1)
         bias = b_input + b_state
         return set2set(h_RD, weight, bias, molecules, self.steps)
+
+
+class Gates(nn.LSTM):
+    """The weights of an LSTM; what is done with them is written in :func:`~molmp.nn.set2set.set2set`."""
+
+    stacks: ClassVar[bool] = True
+
+    def flatten_parameters(self) -> None:
+        """Leave them where they are: cuDNN's LSTM, which wants them in one piece, is not used."""
 
 
 class Readouts(nn.ModuleList):

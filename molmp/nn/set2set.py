@@ -1,6 +1,6 @@
 """Set2set, forwards and backwards in one piece.
 
-Shapes: R rows of states, K atoms, B molecules, D hidden width, S steps.
+Shapes: R rows of states, K atoms, B molecules, D hidden width, S steps, E members of an ensemble.
 
 Written out because the steps share so much: the gradient of the weights is one product for all of them instead of a
 sum of products, and each state's gradient is gathered once from ``2 S`` small tensors instead of being added up in
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from molmp.nn.autograd import gradients_of_formula, plain, tanh_
-from molmp.nn.linear import linear
+from molmp.nn.linear import linear, sum_rows
 from molmp.nn.matmul import matmul, matmul_transposed
 from molmp.nn.segment import Bags, Rows, bag_dot, bag_softmax, bag_sum
 
@@ -28,7 +28,8 @@ def set2set(h_RD: Tensor, weight: Tensor, bias: Tensor, molecules: Bags, steps: 
     Parameters
     ----------
     weight, bias
-        From ``[q, r]`` to the gates of the LSTM (input, forget, candidate, output), shapes ``(4 D, 2 D)``, ``(4 D,)``.
+        From ``[q, r]`` to the gates of the LSTM (input, forget, candidate, output), shapes ``(4 D, 2 D)``, ``(4 D,)``;
+        of several members ``(E, 4 D, 2 D)``, ``(E, 4 D)``.
     """
     if plain():
         return _formula(h_RD, weight, bias, molecules, steps)
@@ -65,7 +66,9 @@ class _Set2Set(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h_RD: Tensor, weight: Tensor, bias: Tensor, molecules: Bags, steps: int) -> Tensor:
         cell = h_RD.new_zeros(len(molecules), h_RD.shape[1])
-        gates, done = bias.repeat(len(molecules), 1), []  # before the first step q and r are zero
+        members = bias.view(-1, bias.shape[-1])
+        # Before the first step q and r are zero.
+        gates, done = members.repeat_interleave(len(molecules) // len(members), 0), []
         for _ in range(steps):
             cell, step = _ask(gates, cell, h_RD, molecules)
             done.append(step)
@@ -82,6 +85,7 @@ class _Set2Set(torch.autograd.Function):
         if torch.is_grad_enabled():  # the gradient is to be differentiated again
             formula = partial(_formula, molecules=molecules, steps=ctx.steps)
             return (*gradients_of_formula(formula, (h_RD, weight, bias), grad_answer), None, None)
+        members = len(weight) if weight.dim() == 3 else None
         size = len(_Step._fields)
         done = [_Step(*saved[i : i + size]) for i in range(0, len(saved), size)]
         grad_cell = torch.zeros_like(done[0].before)
@@ -90,7 +94,7 @@ class _Set2Set(torch.autograd.Function):
         weights: list[Tensor] = []
         for step in reversed(done):
             if grad_gates:
-                grad_answer = matmul(grad_gates[-1], weight.t())
+                grad_answer = matmul(grad_gates[-1], weight.mT)
             grad_q, grad_r = (part.contiguous() for part in grad_answer.chunk(2, 1))
             q, r = (part.contiguous() for part in step.answer.chunk(2, 1))
             # r = sum of a h with a = softmax(h . q)
@@ -105,7 +109,7 @@ class _Set2Set(torch.autograd.Function):
         return (
             _gather(questions, weights, molecules),
             _gradient_of_weight(grad_gates[:-1], before, weight),
-            torch.cat(grad_gates).sum(0),
+            sum_rows(_join(grad_gates, members), members),
             None,
             None,
         )
@@ -157,4 +161,12 @@ def _gather(questions: Sequence[Tensor], weights: Sequence[Tensor], molecules: B
 def _gradient_of_weight(grad_gates: Sequence[Tensor], before: Sequence[Tensor], weight: Tensor) -> Tensor:
     if not grad_gates:
         return torch.zeros_like(weight)
-    return matmul_transposed(torch.cat(list(grad_gates)), torch.cat(list(before)))
+    members = len(weight) if weight.dim() == 3 else None
+    return matmul_transposed(_join(grad_gates, members), _join(before, members), members)
+
+
+def _join(parts: Sequence[Tensor], members: int | None) -> Tensor:
+    """Put the rows of all steps together, those of each member in one place."""
+    if members is None:
+        return torch.cat(list(parts))
+    return torch.cat([part.unflatten(0, (members, -1)) for part in parts], 1).flatten(0, 1)

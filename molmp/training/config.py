@@ -33,7 +33,7 @@ class TrainConfig:
     patience: int = 20
     """Epochs without a better validation score after which training stops; 0: never."""
     ensemble: int = 1
-    """Networks trained from different initial weights; their mean is the prediction."""
+    """Networks trained together from different initial weights; their mean is the prediction."""
     seed: int = 0
     """Decides initial weights, batches and splits."""
 

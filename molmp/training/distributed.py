@@ -41,8 +41,8 @@ class Share(NamedTuple):
 
     rows: np.ndarray
     """Never empty: where there are fewer rows than processes, some repeat a row with a factor of 0."""
-    factor: float
-    """Of the loss, so that the mean over the processes is the loss of the batch."""
+    factors: np.ndarray
+    """Of the loss of each network, so that the mean over the processes is its loss of the batch; shape ``(E,)``."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Ranks:
     """The place of this process among all that train together.
 
     >>> first, second = Ranks(0, 2), Ranks(1, 2)
-    >>> counts = np.array([1.0, 1.0, 2.0])
+    >>> counts = np.array([[1.0, 1.0, 2.0]])
     >>> first.share(np.array([0, 1, 2]), counts), second.share(np.array([0, 1, 2]), counts)
-    (Share(rows=array([0, 2]), factor=1.5), Share(rows=array([1]), factor=0.5))
+    (Share(rows=array([0, 2]), factors=array([1.5])), Share(rows=array([1]), factors=array([0.5])))
     """
 
     rank: int = 0
@@ -91,32 +91,36 @@ class Ranks:
         rows
             The whole batch.
         counts
-            What each row there is weighs in a loss: its weight for each label that is known, shape ``(n,)``.
+            What each row there is weighs in the loss of each network: its weight for each label that is known, shape
+            ``(E, n)``.
         """
         if self.size == 1:
-            return Share(rows, 1.0)
+            return Share(rows, np.ones(len(counts)))
         mine = rows[self.rank :: self.size]
-        factor = self.size * float(counts[mine].sum() / counts[rows].sum())
-        return Share(mine if len(mine) else rows[:1], factor)
+        total = counts[:, rows].sum(1)
+        factors = self.size * counts[:, mine].sum(1) / np.where(total > 0, total, 1.0)
+        return Share(mine if len(mine) else rows[:1], factors)
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Return a module that computes as ``model`` and whose gradients are means over the processes."""
         return model if self.size == 1 else DistributedDataParallel(model)
 
-    def mean(self, value: Tensor) -> float:
-        """Average a number over the processes; each gets the same."""
+    def mean(self, values: Tensor) -> np.ndarray:
+        """Average numbers over the processes; each gets the same."""
         if self.size > 1:
-            dist.all_reduce(value)
-        return float(value) / self.size
+            dist.all_reduce(values)
+        mean: np.ndarray = values.double().cpu().numpy() / self.size
+        return mean
 
-    def from_main(self, compute: Callable[[], tuple[float, float]], device: torch.device) -> tuple[float, float]:
-        """Let the main process compute two numbers for all: what is decided by them is decided alike everywhere."""
+    def from_main(self, compute: Callable[[], np.ndarray], shape: tuple[int, ...], device: torch.device) -> np.ndarray:
+        """Let the main process compute numbers for all: what is decided by them is decided alike everywhere."""
         if self.size == 1:
             return compute()
-        values = torch.tensor(compute() if self.is_main else (0.0, 0.0), dtype=torch.float64, device=device)
+        numbers = compute() if self.is_main else np.zeros(shape)
+        values = torch.from_numpy(numbers).to(device, torch.float64)
         dist.broadcast(values, src=0)
-        first, second = values.tolist()
-        return first, second
+        received: np.ndarray = values.cpu().numpy()
+        return received
 
 
 ALONE = Ranks()

@@ -1,11 +1,13 @@
-"""One network, many epochs: ``fit`` yields what happened and prints nothing."""
+"""Many epochs for all networks of an ensemble in one pass: ``fit`` yields what happened and prints nothing.
 
-import copy
+Shapes: E networks, n molecules, B of them in a batch, O outputs of a network.
+"""
+
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,14 +16,15 @@ from torch import Tensor
 
 from molmp.errors import DataError
 from molmp.nn.batch import DeviceGraphs
-from molmp.nn.model import MoleculeModel
+from molmp.nn.dropout import dropout_seeds
+from molmp.nn.members import Members
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
 from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC, evaluate
 from molmp.training.objective import task_loss
 from molmp.training.targets import Targets
 
-__all__ = ["Epoch", "Examples", "Step", "fit", "predict_outputs"]
+__all__ = ["Epoch", "Examples", "Plan", "Step", "fit", "predict_outputs"]
 
 EVALUATION_BATCH = 1024
 
@@ -34,8 +37,10 @@ class Step(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """One pass over the training molecules is done."""
+    """One pass over the training molecules is done, as one network saw it."""
 
+    member: int
+    """The network, counted from 0."""
     epoch: int
     """Counted from 1."""
     train_loss: float
@@ -43,11 +48,11 @@ class Epoch(NamedTuple):
     val_score: float
     """The task's main metric on the validation molecules."""
     best: bool
-    """Whether this is the best epoch so far."""
+    """Whether this is its best epoch so far."""
     lr: float
     seconds: float
     molecules_per_second: float
-    """Training molecules over the time of the whole epoch, validation included."""
+    """Training molecules over the time of the whole epoch, validation included; each counts once for all networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,76 +66,130 @@ class Examples:
     weights: np.ndarray
     """Of each molecule, shape ``(n,)``."""
 
-    def tensors(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Encoded labels ``(n, t)`` and weights ``(n,)`` on the device."""
-        encoded = torch.from_numpy(self.targets.encode(self.labels))
-        return encoded.to(device), torch.from_numpy(self.weights.astype(np.float32)).to(device)
 
-    def counts(self) -> np.ndarray:
-        """What each molecule weighs in the loss: its weight for each label that is known, shape ``(n,)``."""
-        return self.weights * (~np.isnan(self.labels)).sum(axis=1)
+class Plan(NamedTuple):
+    """What one network of an ensemble learns from."""
+
+    seed: int
+    """Decides what dropout draws; initial weights came with the network."""
+    train: np.ndarray
+    """Rows that it learns from."""
+    val: np.ndarray
+    """Rows that choose its best epoch."""
 
 
-def fit(model: MoleculeModel, examples: Examples, train: np.ndarray, val: np.ndarray, config: TrainConfig,
-        *, seed: int, ranks: Ranks = ALONE) -> Iterator[Step | Epoch]:  # fmt: skip
-    """Train ``model`` in place on rows ``train``; when the iterator ends it holds the best epoch's weights.
+def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: TrainConfig, *, ranks: Ranks = ALONE,
+        ) -> Iterator[Step | Epoch]:  # fmt: skip
+    """Train all ``members`` in one pass and in place; when the iterator ends they hold their best epochs' weights.
 
-    The order of epoch ``e`` and what dropout draws in it depend on ``(seed, e)`` alone; among several processes dropout
-    draws something else in each.
+    All see the same batches of the rows that any of them learns from; a row that is not in a network's plan weighs
+    nothing for it. Each has its own loss, gradient and norm, draws its own dropout, keeps its own best epoch and stops
+    when its own patience is over: the result is that of training one after the other on these batches.
+
+    The order of epoch ``e`` depends on ``(config.seed, e)`` alone, and what dropout draws in it on ``(plan.seed, e)``;
+    among several processes dropout draws something else in each.
 
     Raises
     ------
     DataError
-        The loss is no longer finite; the model then holds the best epoch before that.
+        A loss is no longer finite; the networks then hold the best epochs before that.
     """
-    device = examples.graphs.device
-    labels, weights = examples.tensors(device)
-    counts, network = examples.counts(), ranks.wrap(model)
-    loss_of = task_loss(examples.targets.task, examples.targets.widths)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    steps_per_epoch = math.ceil(len(train) / config.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _Schedule(config, steps_per_epoch))
-    best, best_epoch, weights_of_best = (math.inf, math.inf), 0, None
+    learner = _Learner(members, examples, plans, config, ranks)
+    best = [_Best() for _ in plans]
     for epoch in range(1, config.epochs + 1):
         started = time.perf_counter()
-        model.train()
-        total = torch.zeros((), device=device)
-        for step, rows in enumerate(_batches(train, config.batch_size, seed, epoch)):
-            share = ranks.share(rows, counts)
-            places = torch.from_numpy(share.rows).to(device)
-            optimizer.zero_grad(set_to_none=True)
-            with _randomness(device, seed, epoch, step, ranks.rank):
-                outputs = network(examples.graphs.batch(share.rows))
-            loss = share.factor * loss_of(outputs, labels[places], weights[places])
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-            optimizer.step()
-            schedule.step()
-            total += loss.detach() * len(rows)
+        members.train()
+        totals_E = torch.zeros(members.num_members, device=examples.graphs.device)
+        for step, rows in enumerate(_batches(learner.rows, config.batch_size, config.seed, epoch)):
+            totals_E += learner.step(rows, epoch, step)
             yield Step(epoch, len(rows))
-        train_loss = ranks.mean(total) / len(train)
-        val_loss, val_score = ranks.from_main(lambda: _validate(model, examples, val, labels, weights), device)
-        if not math.isfinite(train_loss + val_loss):
-            _restore(model, weights_of_best)
-            raise DataError(_diverged(epoch, config))
-        criterion = _criterion(examples.targets.task, val_loss, val_score)
-        if improved := criterion < best:
-            best, best_epoch, weights_of_best = criterion, epoch, copy.deepcopy(model.state_dict())
+        train_losses = ranks.mean(totals_E) / [len(plan.train) for plan in plans]
+        validate = partial(_validate, members, examples, plans)
+        scores = ranks.from_main(validate, (len(plans), 2), examples.graphs.device)
         seconds = time.perf_counter() - started
-        rate = optimizer.param_groups[0]["lr"]
-        yield Epoch(epoch, train_loss, val_loss, val_score, improved, rate, seconds, len(train) / seconds)
-        if config.patience and epoch - best_epoch >= config.patience:
+        for e, (train_loss, val_loss, val_score) in enumerate(np.column_stack([train_losses, scores]).tolist()):
+            if best[e].is_over(epoch, config.patience):
+                continue
+            if not math.isfinite(train_loss + val_loss):
+                _restore(members, best)
+                raise DataError(_diverged(epoch, config))
+            criterion = _criterion(examples.targets.task, val_loss, val_score)
+            if improved := criterion < best[e].criterion:
+                best[e] = _Best(criterion, epoch, members.weights(e))
+            speed = len(learner.rows) / seconds
+            yield Epoch(e, epoch, train_loss, val_loss, val_score, improved, learner.rate, seconds, speed)
+        if all(b.is_over(epoch + 1, config.patience) for b in best):
             break
-    _restore(model, weights_of_best)
+    _restore(members, best)
+
+
+class _Learner:
+    """The networks, what they learn from, and how a batch changes them."""
+
+    def __init__(
+        self, members: Members, examples: Examples, plans: Sequence[Plan], config: TrainConfig, ranks: Ranks
+    ) -> None:
+        self.members, self.plans, self.ranks, self.grad_clip = members, plans, ranks, config.grad_clip
+        self.graphs, self.device = examples.graphs, examples.graphs.device
+        self.rows = np.unique(np.concatenate([plan.train for plan in plans]))
+        everyone = np.arange(len(examples.labels))
+        self.learns_En = np.stack([np.isin(everyone, plan.train) for plan in plans])
+        weights_En = np.where(self.learns_En, examples.weights, 0.0)
+        self.counts_En = weights_En * (~np.isnan(examples.labels)).sum(axis=1)
+        self.weights_En = torch.from_numpy(weights_En.astype(np.float32)).to(self.device)
+        self.labels = torch.from_numpy(examples.targets.encode(examples.labels)).to(self.device)
+        self.loss_of = task_loss(examples.targets.task, examples.targets.widths)
+        self.network = ranks.wrap(members)
+        self.optimizer = torch.optim.AdamW(
+            members.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        shape = _Schedule(config, math.ceil(len(self.rows) / config.batch_size))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, shape)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate now."""
+        rate: float = self.optimizer.param_groups[0]["lr"]
+        return rate
+
+    def step(self, rows: np.ndarray, epoch: int, step: int) -> Tensor:
+        """Learn from a batch; return the loss of each network times the molecules there that it learns from."""
+        share = self.ranks.share(rows, self.counts_En)
+        places = torch.from_numpy(share.rows).to(self.device)
+        seeds = [_seed(plan.seed, epoch, step, self.ranks.rank) for plan in self.plans]
+        self.optimizer.zero_grad(set_to_none=True)
+        with dropout_seeds(seeds, self.device):
+            outputs_EBO = self.network(self.graphs.batch(share.rows))
+        labels, pairs = self.labels[places], zip(outputs_EBO, self.weights_En[:, places], strict=True)
+        losses_E = torch.stack([self.loss_of(outputs, labels, weights) for outputs, weights in pairs])
+        losses_E = losses_E * losses_E.new_tensor(share.factors)
+        losses_E.sum().backward()
+        self.members.clip_gradients(self.grad_clip)
+        self.optimizer.step()
+        self.schedule.step()
+        return losses_E.detach() * losses_E.new_tensor(self.learns_En[:, rows].sum(1))
 
 
 @torch.inference_mode()
-def predict_outputs(model: MoleculeModel, graphs: DeviceGraphs, rows: np.ndarray) -> np.ndarray:
-    """Outputs of the network for those rows, in that order, shape ``(len(rows), num_outputs)``."""
-    model.eval()
+def predict_outputs(members: Members, graphs: DeviceGraphs, rows: np.ndarray) -> np.ndarray:
+    """Outputs of each network for those rows, in that order, shape ``(E, len(rows), num_outputs)``."""
+    members.eval()
     parts = [rows[start : start + EVALUATION_BATCH] for start in range(0, len(rows), EVALUATION_BATCH)]
-    outputs = [model(graphs.batch(part)).float().cpu() for part in parts]
-    return torch.cat(outputs).numpy() if outputs else np.zeros((0, model.num_outputs), np.float32)
+    outputs = [members(graphs.batch(part)).float().cpu() for part in parts or [rows]]
+    return torch.cat(outputs, dim=1).numpy()
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best epoch of a network so far."""
+
+    criterion: tuple[float, float] = (math.inf, math.inf)
+    epoch: int = 0
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def is_over(self, epoch: int, patience: int) -> bool:
+        """Whether patience ended before that epoch."""
+        return bool(patience) and epoch - 1 - self.epoch >= patience
 
 
 class _Schedule:
@@ -153,25 +212,27 @@ def _batches(rows: np.ndarray, size: int, seed: int, epoch: int) -> Iterator[np.
         yield order[start : start + size]
 
 
-@contextmanager
-def _randomness(device: torch.device, *numbers: int) -> Iterator[None]:
-    """Let what dropout draws depend on these numbers alone, and leave the caller's generators as they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
-        yield
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _validate(
-    model: MoleculeModel, examples: Examples, val: np.ndarray, labels: Tensor, weights: Tensor
-) -> tuple[float, float]:
-    targets = examples.targets
-    outputs = predict_outputs(model, examples.graphs, val)
-    rows = torch.from_numpy(val)
-    loss = task_loss(targets.task, targets.widths)(torch.from_numpy(outputs), labels.cpu()[rows], weights.cpu()[rows])
-    if not np.isfinite(outputs).all():
+def _validate(members: Members, examples: Examples, plans: Sequence[Plan]) -> np.ndarray:
+    """Loss and main metric of each network on its own validation rows, shape ``(E, 2)``; NaN where not finite."""
+    rows = np.unique(np.concatenate([plan.val for plan in plans]))
+    outputs_EnO = predict_outputs(members, examples.graphs, rows)
+    return np.array([
+        _score(outputs_nO[np.searchsorted(rows, plan.val)], examples, plan.val)
+        for outputs_nO, plan in zip(outputs_EnO, plans, strict=True)
+    ])  # fmt: skip
+
+
+def _score(outputs_nO: np.ndarray, examples: Examples, rows: np.ndarray) -> tuple[float, float]:
+    targets, labels = examples.targets, examples.labels[rows]
+    if not np.isfinite(outputs_nO).all():
         return math.nan, math.nan
-    scores = evaluate(targets.task, targets.names, examples.labels[val], targets.decode(outputs))
-    score = scores.mean[MAIN_METRIC[targets.task]]
+    encoded, weights = torch.from_numpy(targets.encode(labels)), torch.from_numpy(examples.weights[rows]).float()
+    loss = task_loss(targets.task, targets.widths)(torch.from_numpy(outputs_nO), encoded, weights)
+    score = evaluate(targets.task, targets.names, labels, targets.decode(outputs_nO)).mean[MAIN_METRIC[targets.task]]
     return float(loss), math.nan if score is None else score
 
 
@@ -182,9 +243,10 @@ def _criterion(task: str, val_loss: float, val_score: float) -> tuple[float, flo
     return val_score if MAIN_METRIC[task] in LOWER_IS_BETTER else -val_score, val_loss
 
 
-def _restore(model: MoleculeModel, weights: dict[str, Tensor] | None) -> None:
-    if weights is not None:
-        model.load_state_dict(weights)
+def _restore(members: Members, best: Sequence[_Best]) -> None:
+    for e, of_member in enumerate(best):
+        if of_member.weights:
+            members.set_weights(e, of_member.weights)
 
 
 def _diverged(epoch: int, config: TrainConfig) -> str:

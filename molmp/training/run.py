@@ -1,4 +1,4 @@
-"""From labelled molecules to a trained model: scale, fit each member, score every part of the split."""
+"""From labelled molecules to a trained model: scale, fit all members in one pass, score every part of the split."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,11 +8,12 @@ import torch
 
 from molmp.errors import DataError
 from molmp.nn.batch import DeviceGraphs
+from molmp.nn.members import Members
 from molmp.nn.model import ModelConfig, MoleculeModel
 from molmp.training.bundle import Bundle
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
-from molmp.training.loop import Epoch, Examples, Step, fit, predict_outputs
+from molmp.training.loop import Epoch, Examples, Plan, Step, fit, predict_outputs
 from molmp.training.metrics import evaluate
 from molmp.training.problem import Problem
 from molmp.training.targets import Targets, mean_prediction
@@ -30,7 +31,7 @@ class MemberDone(NamedTuple):
     val_score: float
     """The task's main metric in the best epoch."""
     molecules_per_second: float
-    """Mean over the epochs."""
+    """Mean over the epochs; the networks learn at the same time."""
 
 
 class Trained(NamedTuple):
@@ -47,7 +48,8 @@ class Trained(NamedTuple):
 
 def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device: str = "auto",
           ranks: Ranks = ALONE) -> Iterator[Step | Epoch | MemberDone | Trained]:  # fmt: skip
-    """Train a model. Yields each step, each epoch, each finished member, and last a :class:`Trained`.
+    """Train a model. Yields each step, each epoch of each member, the members when they are
+    done, and last a :class:`Trained`.
 
     ``ranks`` are those of :func:`molmp.training.distributed.join` where several processes train together.
     """
@@ -61,30 +63,27 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     useful = parts["train"][counts[parts["train"]]]
     targets = problem.targets.fit(labels[useful])
     examples = Examples(graphs, targets, labels, weights)
-    models: list[MoleculeModel] = []
-    history: list[dict[str, Any]] = []
+    plans = [Plan(config.seed + member, useful, parts["val"]) for member in range(config.ensemble)]
+    members = Members([new_model(network, targets.num_outputs, plan.seed).to(where) for plan in plans])
+    epochs: list[Epoch] = []
+    for record in fit(members, examples, plans, config, ranks=ranks):
+        if isinstance(record, Epoch):
+            epochs.append(record)
+        yield record
     for member in range(config.ensemble):
-        model = new_model(network, targets.num_outputs, config.seed + member).to(where)
-        epochs = []
-        for record in fit(model, examples, useful, parts["val"], config, seed=config.seed + member, ranks=ranks):
-            if isinstance(record, Epoch):
-                epochs.append(record)
-            yield record
-        models.append(model)
-        history += [{"member": member, **epoch._asdict()} for epoch in epochs]
-        best = [epoch for epoch in epochs if epoch.best][-1]
-        speed = len(epochs) * len(useful) / sum(epoch.seconds for epoch in epochs)
-        yield MemberDone(member, len(epochs), best.epoch, best.val_score, speed)
-    predictions = {name: _ensemble(models, targets, graphs, rows) for name, rows in parts.items()}
+        yield _done([epoch for epoch in epochs if epoch.member == member])
+    predictions = {name: _ensemble(members, targets, graphs, rows) for name, rows in parts.items()}
     metrics = _metrics(targets, labels, parts, predictions)
-    members = tuple({n: t.detach().cpu().clone() for n, t in model.state_dict().items()} for model in models)
+    weights_of_members = tuple(
+        {name: t.cpu() for name, t in members.weights(member).items()} for member in range(config.ensemble)
+    )
     sizes = {name: len(rows) for name, rows in parts.items()}
     bundle = Bundle(
-        targets=targets, options=problem.options, network=network, training=config, members=members,
+        targets=targets, options=problem.options, network=network, training=config, members=weights_of_members,
         data=dict(problem.data) | {"split_rows": sizes}, metrics=metrics,
     )  # fmt: skip
     used = {name: problem.featurized.rows[rows] for name, rows in parts.items()}
-    yield Trained(bundle, history, used, predictions)
+    yield Trained(bundle, [epoch._asdict() for epoch in epochs], used, predictions)
 
 
 def new_model(network: ModelConfig, num_outputs: int, seed: int) -> MoleculeModel:
@@ -110,10 +109,14 @@ def _check_parts(parts: Mapping[str, np.ndarray], labels: np.ndarray, targets: T
             raise DataError(f"target {target!r} has no label among the training molecules")
 
 
-def _ensemble(
-    models: Sequence[MoleculeModel], targets: Targets, graphs: DeviceGraphs, rows: np.ndarray
-) -> list[np.ndarray]:
-    return mean_prediction([targets.decode(predict_outputs(model, graphs, rows)) for model in models])
+def _done(epochs: Sequence[Epoch]) -> MemberDone:
+    best = [epoch for epoch in epochs if epoch.best][-1]
+    speed = float(np.mean([epoch.molecules_per_second for epoch in epochs]))
+    return MemberDone(best.member, len(epochs), best.epoch, best.val_score, speed)
+
+
+def _ensemble(members: Members, targets: Targets, graphs: DeviceGraphs, rows: np.ndarray) -> list[np.ndarray]:
+    return mean_prediction([targets.decode(outputs) for outputs in predict_outputs(members, graphs, rows)])
 
 
 def _metrics(targets: Targets, labels: np.ndarray, parts: Mapping[str, np.ndarray],

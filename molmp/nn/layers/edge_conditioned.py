@@ -4,6 +4,7 @@ Shapes: S rows of the level before, R rows of this level, Q messages, T bond typ
 """
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from molmp.nn.batch import Level, Messages
 from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.gated import GatedUpdate
 from molmp.nn.grouped_matmul import grouped_matmul
-from molmp.nn.linear import Linear
+from molmp.nn.linear import Linear, add_bias
 from molmp.nn.message_passing import MessagePassing
 from molmp.nn.segment import Rows, take
 
@@ -35,6 +36,8 @@ class EdgeConditioned(MessagePassing):
     edge-conditioned filters in convolutional neural networks on graphs, 2017, arXiv 1704.02901, reuse the filters of
     equal edges). No matrix for each bond is ever made.
     """
+
+    stacks: ClassVar[bool] = True
 
     def __init__(self, hidden: int, edge_hidden: int = 128, aggregation: str = "sum", *, rectify: bool = True) -> None:
         super().__init__(aggregation)
@@ -61,12 +64,12 @@ class EdgeConditioned(MessagePassing):
         assert bonds is not None
         if plain() or messages.counts is None:
             return _project(h_SD, messages, bonds)
-        return grouped_matmul(h_SD, messages.source, bonds, messages.counts)
+        return grouped_matmul(h_SD, messages.source, bonds, messages.counts, messages.members)
 
     def update(self, message_RD: Tensor, h_SD: Tensor, level: Level) -> Tensor:
         """Let a gated recurrent unit decide."""
         if self.bias is not None:
-            message_RD = (message_RD + self.bias).relu_()
+            message_RD = add_bias(message_RD, self.bias).relu_()
         return self.gru(message_RD, h_SD, level.previous)
 
 
