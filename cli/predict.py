@@ -28,13 +28,14 @@ from .engine import engine_options, ray_settings
     help="Columns of IN to write, separated by commas.  [default: all]",
 )
 @click.option("--shard", metavar="I/N", help="Predict every N-th row from the I-th on; of a folder, every N-th file.")
+@click.option("--resume", is_flag=True, help="Go on where an earlier run for OUT was stopped.")
 @options.on_error
 @options.device
 @options.workers
 @engine_options
 def predict(
     table: str | None, model: Path, output: str, smiles: tuple[str, ...], smiles_column: str | None,
-    columns: tuple[str, ...], shard: str | None, on_error: str, device: str, n_jobs: int, **engine: Any,
+    columns: tuple[str, ...], shard: str | None, resume: bool, on_error: str, device: str, n_jobs: int, **engine: Any,
 ) -> None:  # fmt: skip
     """Predict properties of the molecules in a file.
 
@@ -45,19 +46,21 @@ def predict(
     IN may be a folder of such files; then OUT is a folder, which gets a file for each. Those that are there already
     are not predicted again.
 
+    A run that was stopped, in whatever way, goes on with --resume: OUT becomes what it would have been.
+
     With --engine ray IN is a Parquet file or a folder of such, and OUT a folder; all workers must see both.
     """
     if (table is None) == (not smiles):
         raise ConfigError("give either a file IN (- for standard input) or --smiles")
-    if table is None and (columns or shard or engine["engine"] != "local"):
-        raise ConfigError("--columns, --shard and --engine are for a file IN, not for --smiles")
-    unfit = {"--shard": shard is not None, "--device": device != "auto", "--n-jobs": n_jobs != 1}
+    if table is None and (columns or shard or resume or engine["engine"] != "local"):
+        raise ConfigError("--columns, --shard, --resume and --engine are for a file IN, not for --smiles")
+    unfit = {"--resume": resume, "--shard": shard is not None, "--device": device != "auto", "--n-jobs": n_jobs != 1}
     ray = ray_settings(engine, output, unfit)
     settings: dict[str, Any] = {"smiles_column": smiles_column, "columns": columns or None, "on_error": on_error}
     if ray is not None:
         _predict_with_ray(str(table), model, output, settings | ray)
         return
-    settings |= {"shard": None if shard is None else Shard.parse(shard), "n_jobs": n_jobs}
+    settings |= {"shard": None if shard is None else Shard.parse(shard), "n_jobs": n_jobs, "resume": resume}
     if table is not None and Path(table).is_dir() and output == "-":
         raise ConfigError(f"{table} is a folder; name a folder for its predictions with -o")
 

@@ -50,8 +50,8 @@ def test_folder_to_folder(molmp, tiny_model, tmp_path):
     [
         ([], 2, "give either a file IN (- for standard input) or --smiles"),
         (["{table}", "--smiles", "C"], 2, "give either a file IN"),
-        (["--smiles", "C", "--shard", "1/2"], 2, "--columns, --shard and --engine are for a file IN"),
-        (["--smiles", "C", "--columns", "smiles"], 2, "--columns, --shard and --engine are for a file IN"),
+        (["--smiles", "C", "--shard", "1/2"], 2, "--columns, --shard, --resume and --engine are for a file IN"),
+        (["--smiles", "C", "--columns", "smiles"], 2, "--columns, --shard, --resume and --engine are for a file IN"),
         (["{folder}"], 2, "is a folder; name a folder for its predictions with -o"),
         (["{folder}", "-o", "{table}"], 1, "in has no tables; it has none"),
         (["{table}", "-o", "{folder}"], 2, "the name does not say what to write"),

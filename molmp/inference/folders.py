@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from molmp.errors import ConfigError, DataError, FileFormatError, MolmpError, listed
 from molmp.inference import tables
 from molmp.inference.columns import check_on_error
+from molmp.inference.journal import journal_path
 from molmp.inference.model_file import bundle_digest
 from molmp.inference.predictor import Predictor
 from molmp.tables import features
@@ -52,12 +53,13 @@ class FolderOutcome(NamedTuple):
 def predict_folder(
     predictor: Predictor, source: str | Path, output: str | Path, *, smiles_column: str | None = None,
     columns: Sequence[str] | None = None, shard: Shard | None = None, on_error: str = "keep", n_jobs: int = 1,
-    progress: bool = False, tell: Callable[[str], None] = lambda note: None,
+    resume: bool = False, progress: bool = False, tell: Callable[[str], None] = lambda note: None,
 ) -> FolderOutcome:  # fmt: skip
     """Predict every table of the folder ``source`` into the folder ``output``; see :func:`predict_table`.
 
     A file appears when it is complete; one that is there is not predicted again, so that a job that was interrupted
-    goes on where it stopped. A table that cannot be used does not stop the others. ``shard`` takes files, not rows.
+    goes on where it stopped; with ``resume`` also within the table where it stopped. A table that cannot be used does
+    not stop the others. ``shard`` takes files, not rows.
 
     Raises
     ------
@@ -79,7 +81,7 @@ def predict_folder(
         try:
             outcome = tables.predict_table(
                 predictor, task.source, task.output, smiles_column=smiles_column, columns=columns, on_error=on_error,
-                n_jobs=n_jobs, progress=progress,
+                n_jobs=n_jobs, resume=resume and journal_path(task.output).exists(), progress=progress,
             )  # fmt: skip
         except (MolmpError, OSError) as error:
             refused.append(task.source.name)

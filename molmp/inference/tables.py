@@ -2,20 +2,27 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from tqdm import tqdm
 
-from molmp.errors import DataError, InvalidSmilesError
+from molmp.errors import ConfigError, DataError, InvalidSmilesError
 from molmp.inference.columns import ON_ERROR, check_on_error, column_types, column_values, rows_to_keep
+from molmp.inference.journal import Journal
+from molmp.inference.model_file import bundle_digest
 from molmp.inference.predictor import BATCH, Answer, Predictor
+from molmp.nn.process import set_threads
 from molmp.tables.keep import keep_columns
 from molmp.tables.read import Table, open_table
 from molmp.tables.rows import Row
 from molmp.tables.shard import Shard
 from molmp.tables.write import Writer, open_writer
+from molmp.training.bundle import versions
 
 __all__ = ["ON_ERROR", "Outcome", "predict_smiles", "predict_table"]
 
@@ -42,7 +49,7 @@ class Outcome(NamedTuple):
 def predict_table(
     predictor: Predictor, source: str | Path, output: str | Path, *, smiles_column: str | None = None,
     columns: Sequence[str] | None = None, shard: Shard | None = None, on_error: str = "keep", n_jobs: int = 1,
-    progress: bool = False, tell: Callable[[str], None] = lambda note: None,
+    resume: bool = False, progress: bool = False, tell: Callable[[str], None] = lambda note: None,
 ) -> Outcome:  # fmt: skip
     """Predict the molecules of a table and write it with the predictions behind its own columns.
 
@@ -57,11 +64,17 @@ def predict_table(
         Predict only these of its rows.
     on_error
         One of :data:`ON_ERROR`.
+    resume
+        Go on where an earlier run for ``output`` was stopped, in whatever way. Files in, files out: a run of more than
+        some seconds keeps its answers in ``<output>.resume`` until it is done, see :mod:`molmp.inference.journal`. On
+        the CPU the output is that of an uninterrupted run to the byte, and torch computes with as many threads.
     tell
         Called with each sentence about what was inferred of the table.
 
     Raises
     ------
+    ConfigError
+        ``resume`` from or to what is no file, or another model, device or version began the output.
     DataError
         The table cannot be used; with ``on_error="fail"`` also the first row without a prediction.
     """
@@ -76,8 +89,13 @@ def predict_table(
         for note in table.notes:
             tell(note)
         bar = tqdm(unit="mol", unit_scale=True, desc="predict", disable=None if progress else True)
-        with open_writer(output, column_types(predictor.bundle.targets), after=layout) as writer, bar:
-            job = _Job(predictor, writer, on_error, kept, bar)
+        facts = partial(_facts, predictor, smiles_column, shard)
+        with (
+            _journal(source, output, facts, resume, tell) as journal,
+            open_writer(output, column_types(predictor.bundle.targets), after=layout) as writer,
+            bar,
+        ):
+            job = _Job(predictor, writer, on_error, kept, bar, journal)
             return job.run(_batches(table, shard), index, n_jobs)
 
 
@@ -102,19 +120,12 @@ class _Job(NamedTuple):
     on_error: str
     kept: Callable[[Row], Row] | None
     bar: Any
+    journal: Journal | None
 
     def run(self, batches: Iterator[list[Row]], index: int, n_jobs: int) -> Outcome:
         """Predict the molecules in the cells ``index``, and write."""
-        waiting: deque[list[Row]] = deque()
-
-        def smiles() -> Iterator[list[str]]:
-            for rows in batches:
-                waiting.append(rows)
-                yield [row.cells[index] for row in rows]
-
         total = failed = 0
-        for answer in self.predictor.stream(smiles(), n_jobs=n_jobs):
-            rows = waiting.popleft()
+        for rows, answer in self.answers(batches, index, n_jobs):
             for i, row in enumerate(rows):
                 if row.problem is not None:
                     answer.errors[i] = InvalidSmilesError(row.cells[index], row.problem.code, row.problem.reason)
@@ -124,12 +135,59 @@ class _Job(NamedTuple):
             self.bar.update(len(rows))
         return Outcome(total, failed)
 
+    def answers(self, batches: Iterator[list[Row]], index: int, n_jobs: int) -> Iterator[tuple[list[Row], Answer]]:
+        """Each batch and its answer, first those that an earlier run has left."""
+        waiting: deque[tuple[list[Row], list[str]]] = deque()
+
+        def smiles() -> Iterator[list[str]]:
+            for rows in batches:
+                waiting.append((rows, [row.cells[index] for row in rows]))
+                yield waiting[-1][1]
+
+        if self.journal is not None:
+            yield from self.journal.replay(batches, lambda row: row.cells[index])
+        for answer in self.predictor.stream(smiles(), n_jobs=n_jobs):
+            rows, texts = waiting.popleft()
+            if self.journal is not None:
+                self.journal.add(texts, answer)
+            yield rows, answer
+
     def write(self, rows: list[Row], answer: Answer) -> None:
         """Write a batch."""
         columns = column_values(self.predictor.bundle.targets, answer)
         chosen = rows_to_keep(answer.errors, len(rows), self.on_error, lambda i: f"line {rows[i].line}")
         theirs = (rows[i] for i in chosen)
         self.writer.write(_cells(columns, chosen), after=theirs if self.kept is None else map(self.kept, theirs))
+
+
+def _facts(predictor: Predictor, smiles_column: str | None, shard: Shard | None) -> dict[str, Any]:
+    """What the answers for a table depend on, besides its SMILES."""
+    bundle, kind = predictor.bundle, predictor.device.type
+    return {
+        "model": bundle_digest(bundle), "SMILES column": smiles_column, "shard": shard, "device": kind,
+        "number of threads": torch.get_num_threads() if kind == "cpu" else None, "size of batches": [FIRST, BATCH],
+        **{f"version of {name}": version for name, version in versions().items() if name != "python"},
+    }  # fmt: skip
+
+
+@contextmanager
+def _journal(
+    source: str | Path, output: str | Path, facts: Callable[[], dict[str, Any]], resume: bool,
+    tell: Callable[[str], None],
+) -> Iterator[Journal | None]:  # fmt: skip
+    """A journal, where input and output are files: others cannot be read, or written, from the start again."""
+    for path, role in ((source, "input"), (output, "output")):
+        if str(path) == "-" or (Path(path).exists() and not Path(path).is_file()):
+            if resume:
+                what = f"standard {role}" if str(path) == "-" else f"{path}, which is no file,"
+                raise ConfigError(f"{what} cannot be had from its start again: --resume needs a file as {role}")
+            yield None
+            return
+    with Journal(output, facts, resume=resume, tell=tell) as journal:
+        if threads := journal.found.get("number of threads"):
+            set_threads(threads)
+        journal.check()
+        yield journal
 
 
 def _batches(table: Table, shard: Shard | None) -> Iterator[list[Row]]:

@@ -12,8 +12,10 @@ import csv
 import gzip
 import io
 import os
+import platform
 import secrets
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +25,7 @@ from molmp.errors import ConfigError, DataError
 from molmp.tables.parquet import ParquetSink
 from molmp.tables.rows import Layout, Row
 
-__all__ = ["Writer", "atomic_path", "open_writer"]
+__all__ = ["Writer", "atomic_path", "open_writer", "remove_orphans"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
@@ -174,7 +176,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if final.exists() and not final.is_file():
         yield final
         return
-    temporary = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.part")
+    temporary = final.with_name(f"{_part_prefix(final)}{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -183,3 +185,25 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _part_prefix(final: Path) -> str:
+    """How names of temporary files of this machine begin."""
+    return f".{final.name[:200]}.{zlib.crc32(platform.node().encode()):08x}-"
+
+
+def remove_orphans(path: str | Path) -> None:
+    """Remove temporary files for ``path`` that processes of this machine left when they were killed."""
+    if os.name != "posix":
+        return
+    final = Path(os.path.realpath(path))
+    prefix = _part_prefix(final)
+    for file in final.parent.iterdir():
+        number = file.name.removeprefix(prefix).partition("-")[0]
+        if file.name.startswith(prefix) and file.suffix == ".part" and number.isdigit():
+            try:
+                os.kill(int(number), 0)  # sends nothing: asks whether there is such a process
+            except ProcessLookupError:
+                file.unlink(missing_ok=True)
+            except OSError:  # somebody else's
+                continue
