@@ -15,6 +15,7 @@ from molmp.errors import MolmpError
 __all__ = ["main"]
 
 COMMANDS = {
+    "check": "Audit a table of molecules before training on it.",
     "data": "List the public data sets that people train on, and fetch them.",
     "export": "Write a trained model as an ONNX file.",
     "featurize": "Turn a file of SMILES into graphs, fingerprints or descriptors.",

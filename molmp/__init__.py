@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "InvalidSmilesError": "molmp.errors",
     "MolmpError": "molmp.errors",
+    "audit_table": "molmp.audit.table",
     "MolGraphs": "molmp.chem.graphs",
     "onnx_inputs": "molmp.chem.flat",
     "GraphOptions": "molmp.chem.featurize",

@@ -1,0 +1,169 @@
+"""Which molecules are alike: Morgan bits, packed eight to a byte, and an exact search by Tanimoto similarity.
+
+Shapes: Q queries, R molecules of the index, S bits of a fingerprint.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from rdkit import Chem, DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+
+from molmp.errors import DataError
+
+__all__ = ["RADIUS", "SIZE", "Nearest", "Pairs", "TanimotoIndex", "morgan_bits"]
+
+RADIUS, SIZE = 2, 2048
+"""ECFP4: what published similarities mostly refer to."""
+
+_BITS_OF = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)
+"""How many bits are set in each byte."""
+
+
+class Nearest(NamedTuple):
+    """The most similar molecules of an index, best first; of equals, the one that stands first in the index."""
+
+    rows: np.ndarray
+    """Rows of the index, shape ``(Q, k)``, int64."""
+    similarity: np.ndarray
+    """Tanimoto similarity, 0 to 1, shape ``(Q, k)``, float64."""
+
+
+class Pairs(NamedTuple):
+    """Pairs of molecules of an index, by their rows, ``first < second``; ascending."""
+
+    first: np.ndarray
+    second: np.ndarray
+    similarity: np.ndarray
+
+
+def morgan_bits(mols: Iterable[Chem.Mol], radius: int = RADIUS, size: int = SIZE) -> np.ndarray:
+    """Circular environments as bits, packed, shape ``(Q, size / 8)``, uint8.
+
+    Rogers, Hahn: "Extended-connectivity fingerprints", 2010, doi:10.1021/ci100050t. ``size`` is a multiple of 8.
+
+    >>> morgan_bits([Chem.MolFromSmiles("CCO"), Chem.MolFromSmiles("OCC")]).shape
+    (2, 256)
+    """
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
+    text = b"".join(DataStructs.BitVectToBinaryText(generator.GetFingerprint(mol)) for mol in mols)
+    return np.frombuffer(text, np.uint8).reshape(-1, size // 8)
+
+
+class TanimotoIndex:
+    """Molecules to compare others with, by ``|a and b| / |a or b|`` of their bits; exact.
+
+    A query adds up, over the bits that it has, which molecules have each bit too: some 35 additions of ``R`` bytes.
+    Of molecules with equally many bits the one with most in common is the most similar, so no quotient is worked out
+    but one for each number of bits. It holds ``R S`` bytes.
+
+    Parameters
+    ----------
+    bits
+        Packed as :func:`morgan_bits` gives them, shape ``(R, S / 8)``, ``R`` at least 1.
+
+    Examples
+    --------
+    >>> mols = [Chem.MolFromSmiles(smiles) for smiles in ("CCO", "CCN", "c1ccccc1")]
+    >>> index = TanimotoIndex(morgan_bits(mols))
+    >>> index.nearest(morgan_bits([Chem.MolFromSmiles("CCCO")]))
+    Nearest(rows=array([[0]]), similarity=array([[0.55555556]]))
+    """
+
+    def __init__(self, bits: np.ndarray) -> None:
+        if bits.ndim != 2 or not len(bits):
+            raise DataError(f"an index needs molecules, but its bits have shape {bits.shape}")
+        counts = _BITS_OF[bits].sum(1, dtype=np.int64)
+        self.order = np.argsort(counts, kind="stable")
+        self.counts = counts[self.order]
+        self.columns = _columns(bits[self.order])
+        self.starts = np.flatnonzero(np.diff(self.counts, prepend=-1))
+        """Where molecules with another number of bits begin."""
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def nearest(self, queries: np.ndarray, k: int = 1) -> Nearest:
+        """Find the ``k`` most similar molecules, or all where there are fewer, for packed queries."""
+        self._check(queries)
+        k = min(k, len(self))
+        rows = np.zeros((len(queries), k), np.int64)
+        similarity = np.zeros((len(queries), k))
+        best = self._best if k == 1 else self._best_few
+        for i, on in enumerate(_set_bits(queries)):
+            rows[i], similarity[i] = best(on, k)
+        return Nearest(rows, similarity)
+
+    def pairs(self, least: float) -> Pairs:
+        """Find all pairs of molecules of the index with a similarity of at least ``least``, above 0."""
+        firsts, seconds, similarities = [], [], []
+        bits = np.packbits(self.columns.T, axis=1, bitorder="little")
+        ends = np.searchsorted(self.counts, self.counts / least, side="right")  # whoever has more bits is too different
+        for i, on in enumerate(_set_bits(bits)):
+            later = slice(i + 1, int(ends[i]))
+            similarity = _ratio(self._common(on, later), len(on), self.counts[later])
+            found = np.flatnonzero(similarity >= least)
+            if len(found):
+                firsts.append(np.full(len(found), self.order[i]))
+                seconds.append(self.order[found + i + 1])
+                similarities.append(similarity[found])
+        if not firsts:
+            return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        one, other, similarity = map(np.concatenate, (firsts, seconds, similarities))
+        low, high = np.minimum(one, other), np.maximum(one, other)
+        order = np.lexsort((high, low))
+        return Pairs(low[order], high[order], similarity[order])
+
+    def _common(self, on: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+        """How many of the bits ``on`` the molecules of ``part`` have."""
+        common = np.zeros(len(self.counts[part]), np.uint8 if len(on) < 256 else np.uint16)
+        for bit in on:
+            np.add(common, self.columns[bit, part], out=common)
+        return common
+
+    def _best(self, on: np.ndarray, k: int) -> tuple[int, float]:
+        common = self._common(on)
+        most = np.maximum.reduceat(common, self.starts)
+        similarity = _ratio(most, len(on), self.counts[self.starts])
+        top = float(similarity.max())
+        rows = []
+        for group in np.flatnonzero(similarity == top):
+            begin = self.starts[group]
+            rows.append(self.order[begin + np.argmax(common[begin:] == most[group])])
+        return min(rows), top
+
+    def _best_few(self, on: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        similarity = _ratio(self._common(on), len(on), self.counts)
+        worst = np.partition(similarity, len(similarity) - k)[len(similarity) - k]
+        found = np.flatnonzero(similarity >= worst)
+        found = found[np.lexsort((self.order[found], -similarity[found]))[:k]]
+        return self.order[found], similarity[found]
+
+    def _check(self, queries: np.ndarray) -> None:
+        if queries.ndim != 2 or queries.shape[1] * 8 != len(self.columns):
+            raise DataError(
+                f"queries have shape {queries.shape}; the index has {len(self.columns) // 8} bytes a molecule"
+            )
+
+
+def _columns(bits: np.ndarray) -> np.ndarray:
+    """One row of 0 and 1 for each bit, shape ``(S, R)``; few at a time, for the whole matrix is large."""
+    columns = np.empty((bits.shape[1] * 8, len(bits)), np.uint8)
+    for start in range(0, len(bits), 4096):
+        part = slice(start, start + 4096)
+        columns[:, part] = np.unpackbits(bits[part], axis=1, bitorder="little").T
+    return columns
+
+
+def _set_bits(bits: np.ndarray) -> Iterable[np.ndarray]:
+    for start in range(0, len(bits), 4096):
+        unpacked = np.unpackbits(bits[start : start + 4096], axis=1, bitorder="little")
+        rows, on = np.nonzero(unpacked)
+        yield from np.split(on, np.searchsorted(rows, np.arange(1, len(unpacked))))
+
+
+def _ratio(common: np.ndarray, size: int, sizes: np.ndarray) -> np.ndarray:
+    """Tanimoto similarity; 0 between molecules without bits, as RDKit has it."""
+    either = np.maximum(size + sizes - common, 1)
+    return np.asarray(common / either)
