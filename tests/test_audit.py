@@ -26,7 +26,7 @@ from molmp.errors import ColumnError, ConfigError, DataError
 MESSY = """id,smiles,logS,kind
 1,CCO,1.0,a
 2,OCC,3.0,b
-3,C1CC<i>x</i>,1,a
+3,C1CC<i>,1,a
 4,CC(=O)O,>5,a
 5,CC(=O)[O-].[Na+],2,b
 6,C[C@H](N)C(=O)O,abc,b
