@@ -10,7 +10,18 @@ import click
 
 from molmp.errors import ConfigError, FileFormatError, listed
 
-__all__ = ["config_file", "device", "names", "on_error", "pairs", "render_config", "smiles_column", "tell", "workers"]
+__all__ = [
+    "config_file",
+    "device",
+    "names",
+    "numbers",
+    "on_error",
+    "pairs",
+    "render_config",
+    "smiles_column",
+    "tell",
+    "workers",
+]
 
 smiles_column = click.option(
     "--smiles-column", metavar="NAME", help="Column of SMILES.  [default: found by name or content]"
@@ -24,6 +35,14 @@ workers = click.option("--n-jobs", default=1, metavar="N", help="Processes that 
 def names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Callback for options that take several names: repeated, or separated by commas."""
     return tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+
+
+def numbers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[float, ...]:
+    """Callback for options that take several numbers: repeated, or separated by commas."""
+    try:
+        return tuple(map(float, names(ctx, param, tuple(map(str, values)))))
+    except ValueError as error:
+        raise ConfigError(f"--{param.name} takes numbers: {error}") from None
 
 
 def pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

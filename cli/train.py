@@ -14,6 +14,7 @@ from molmp.tables.splits import SIZES, SPLITS
 from molmp.training.config import TrainConfig
 
 from . import options
+from .objective import objective_options
 from .progress import follow
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 @_number("patience", TrainConfig, "Epochs without a better validation score before training stops; 0: never.")
 @_number("ensemble", TrainConfig, "Networks to train; their mean is the prediction.")
 @_number("seed", TrainConfig, "Decides split, initial weights and batches.")
+@objective_options
 @options.device
 @options.workers
 @click.option(

@@ -3,143 +3,19 @@
 ``MPNNRegressor().fit(smiles, y)`` and ``molmp train`` with the same options, rows and seed give the same numbers.
 """
 
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import ClassifierMixin, RegressorMixin
 
-from molmp.chem.featurize import Featurized, GraphOptions, featurize
-from molmp.chem.molecules import as_smiles, raise_for_errors
-from molmp.errors import DataError, FileFormatError, listed
-from molmp.inference.predictor import Predictor
-from molmp.nn.model import ModelConfig
-from molmp.tables.splits import Split, draw_validation
-from molmp.training.config import TrainConfig
-from molmp.training.problem import Problem
-from molmp.training.run import Trained, train
+from molmp.base_estimator import MPNNBase
+from molmp.errors import ConfigError, DataError, listed
 from molmp.training.targets import Target, Targets
 
 __all__ = ["MPNNClassifier", "MPNNRegressor"]
 
 
-class _MPNN(BaseEstimator):
-    """What regressor and classifier share: parameters, fitting, files."""
-
-    predictor_: Predictor
-
-    def __init__(
-        self,
-        *,
-        layer: str = ModelConfig.layer,
-        hidden: int = ModelConfig.hidden,
-        steps: int = ModelConfig.steps,
-        readout: str = ModelConfig.readout,
-        dropout: float = ModelConfig.dropout,
-        epochs: int = TrainConfig.epochs,
-        batch_size: int = TrainConfig.batch_size,
-        lr: float = TrainConfig.lr,
-        patience: int = TrainConfig.patience,
-        ensemble: int = TrainConfig.ensemble,
-        explicit_hydrogens: bool = GraphOptions.explicit_hydrogens,
-        standardize: str = GraphOptions.standardize,
-        validation_fraction: float = 0.1,
-        random_state: int = TrainConfig.seed,
-        device: str = "auto",
-        n_jobs: int = 1,
-    ) -> None:
-        self.layer = layer
-        self.hidden = hidden
-        self.steps = steps
-        self.readout = readout
-        self.dropout = dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.patience = patience
-        self.ensemble = ensemble
-        self.explicit_hydrogens = explicit_hydrogens
-        self.standardize = standardize
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.device = device
-        self.n_jobs = n_jobs
-
-    def _train(self, X: Any, labels: np.ndarray, targets: Targets, sample_weight: Any) -> None:
-        network = ModelConfig(
-            layer=self.layer, hidden=self.hidden, steps=self.steps, readout=self.readout, dropout=self.dropout
-        )
-        config = TrainConfig(
-            epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
-            ensemble=self.ensemble, seed=self.random_state,
-        )  # fmt: skip
-        options = GraphOptions(explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize)
-        featurized = self._featurize(X, options)
-        rows = np.arange(len(featurized.graphs))
-        if len(rows) != len(labels):
-            raise DataError(f"X has {len(rows)} molecules but y has {len(labels)} rows")
-        kept, val = draw_validation(rows, self.validation_fraction, self.random_state)
-        weights = None if sample_weight is None else _checked_weights(sample_weight, len(rows))
-        problem = Problem(
-            featurized=featurized, options=options, targets=targets, labels=labels, weights=weights,
-            split=Split(kept, val, rows[:0]),
-        )  # fmt: skip
-        *_, trained = train(problem, network, config, device=self.device)
-        assert isinstance(trained, Trained)
-        self.predictor_ = Predictor(trained.bundle, self.device)
-        self.history_ = trained.history
-
-    def _featurize(self, X: Any, options: GraphOptions) -> Featurized:
-        featurized = featurize(as_smiles(X), options, n_jobs=self.n_jobs)
-        raise_for_errors(featurized.errors)
-        return featurized
-
-    def _values(self, X: Any) -> list[np.ndarray]:
-        check_is_fitted(self, "predictor_")
-        featurized = self._featurize(X, self.predictor_.bundle.options)
-        return self.predictor_.answer(featurized).values
-
-    def save(self, folder: str | Path) -> None:
-        """Write the trained model as a folder that ``molmp predict --model`` and :meth:`load` read."""
-        check_is_fitted(self, "predictor_")
-        self.predictor_.save(folder)
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read a model that was saved here or trained by ``molmp train``.
-
-        Raises
-        ------
-        FileFormatError
-            No model, a damaged one, or one of another task.
-        """
-        predictor = Predictor.load(folder)
-        bundle = predictor.bundle
-        if bundle.targets.task not in cls._tasks:
-            raise FileFormatError(
-                f"{folder} is a {bundle.targets.task} model; {cls.__name__} loads {' or '.join(cls._tasks)}"
-            )
-        here = cls().get_params()
-        stored = {**bundle.network.to_dict(), **bundle.training.to_dict(), **bundle.options.to_dict()}
-        estimator = cls(**{name: stored[name] for name in here if name in stored}, random_state=bundle.training.seed)
-        estimator.predictor_ = predictor
-        estimator._restore(bundle.targets)
-        return estimator
-
-    _tasks: tuple[str, ...] = ()
-
-    def _restore(self, targets: Targets) -> None:
-        raise NotImplementedError
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string, tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, True, False
-        tags.target_tags.multi_output = True
-        return tags
-
-
-class MPNNRegressor(RegressorMixin, _MPNN):
+class MPNNRegressor(RegressorMixin, MPNNBase):
     """Message passing regression from SMILES.
 
     Parameters are those of :class:`~molmp.nn.model.ModelConfig`, :class:`~molmp.training.config.TrainConfig` and
@@ -186,16 +62,47 @@ class MPNNRegressor(RegressorMixin, _MPNN):
         self._train(X, labels, targets, sample_weight)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Values in the unit of ``y``, shape ``(n,)`` or ``(n, t)``."""
-        values = np.stack(self._values(X), axis=1)
-        return values[:, 0] if self.single_output_ else values
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Values in the unit of ``y``, shape ``(n,)`` or ``(n, t)``.
+
+        With ``return_std`` also the standard deviation of the truth around them, of that shape, as far as the model
+        knows it: from a loss that learns it (``mve``, ``evidential``), and from the networks of an ensemble.
+
+        Raises
+        ------
+        ConfigError
+            ``return_std``, and the model knows nothing of it.
+        """
+        answers = self._answers(X)
+        values = self._shaped([answered.value for answered in answers])
+        if not return_std:
+            return values
+        stds = [answered.std for answered in answers if answered.std is not None]
+        if not stds:
+            loss = self.predictor_.bundle.targets.loss
+            raise ConfigError(f"one network with loss {loss!r} knows no standard deviation; mve, evidential or an "
+                              "ensemble do")  # fmt: skip
+        return values, self._shaped(stds)
+
+    def predict_quantiles(self, X: Any) -> np.ndarray:
+        """Quantiles of the truth, shape ``(n, quantiles)`` or ``(n, t, quantiles)``, of a model with that loss.
+
+        Their levels are ``predictor_.bundle.targets.quantiles``: those asked for, and the median.
+        """
+        quantiles = [answered.quantiles for answered in self._answers(X) if answered.quantiles is not None]
+        if not quantiles:
+            loss = self.predictor_.bundle.targets.loss
+            raise ConfigError(f"a model with loss {loss!r} gives no quantiles; train with loss='quantile'")
+        return self._shaped(quantiles)
+
+    def _shaped(self, columns: list[np.ndarray]) -> np.ndarray:
+        return columns[0] if self.single_output_ else np.stack(columns, axis=1)
 
     def _restore(self, targets: Targets) -> None:
         self.single_output_ = len(targets.items) == 1
 
 
-class MPNNClassifier(ClassifierMixin, _MPNN):
+class MPNNClassifier(ClassifierMixin, MPNNBase):
     """Message passing classification from SMILES: two classes, several, or several two-class targets with gaps.
 
     Parameters and ``predictor_`` as for :class:`MPNNRegressor`.
@@ -245,7 +152,7 @@ class MPNNClassifier(ClassifierMixin, _MPNN):
 
     def predict_proba(self, X: Any) -> Any:
         """Probabilities, shape ``(n, classes)``; for several targets a list of arrays of shape ``(n, 2)``."""
-        full = [np.stack([1 - v, v], axis=1) if v.ndim == 1 else v for v in self._values(X)]
+        full = [np.stack([1 - v, v], axis=1) if v.ndim == 1 else v for v in (a.value for a in self._answers(X))]
         return full if isinstance(self.classes_, list) else full[0]
 
     def predict(self, X: Any) -> np.ndarray:
@@ -258,15 +165,6 @@ class MPNNClassifier(ClassifierMixin, _MPNN):
     def _restore(self, targets: Targets) -> None:
         names = [np.array(_numbers(target.classes)) for target in targets.items]
         self.classes_ = names[0] if len(names) == 1 else names
-
-
-def _checked_weights(sample_weight: Any, num_rows: int) -> np.ndarray:
-    weights = np.asarray(sample_weight, dtype=float)
-    if weights.shape != (num_rows,):
-        raise DataError(f"sample_weight has shape {weights.shape}, X has {num_rows} molecules")
-    if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise DataError("sample_weight must be finite and not negative")
-    return weights
 
 
 def _numbers(names: tuple[str, ...]) -> list[Any]:

@@ -87,7 +87,7 @@ def _write_predictions(path: Path, trained: Trained, smiles: Sequence[str], labe
         _class_names(y, t.classes) if targets.task == "multiclass" else y
         for y, t in zip(labels.T, targets.items, strict=True)
     ]
-    columns = [*truth, *targets.columns(trained.predictions["test"])]
+    columns = [*truth, *targets.columns(trained.answers["test"])]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "smiles", *targets.names, *targets.column_names])

@@ -23,7 +23,7 @@ FLOORS = [
     ["nn"],
     ["training"],
     ["inference"],
-    ["plots", "run_folder", "embedding", "estimators"],
+    ["plots", "run_folder", "embedding", "base_estimator", "estimators"],
 ]
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
 MODULES = sorted(p for p in (ROOT / "molmp").rglob("*.py") if p.parent != ROOT / "molmp" or p.name != "__init__.py")

@@ -156,6 +156,8 @@ def test_an_existing_run_is_kept_unless_forced(table: Path, tmp_path: Path) -> N
     assert not (run / "precious").exists()
 
 
+NUMBERS = ["smiles,y", *(f"{smiles},{number}" for number, smiles in enumerate(SMILES))]
+
 WRONG: list[tuple[str, list[str], list[str], int, list[str]]] = [
     ("empty file", [], [], 1, ["is empty"]),
     ("header only", ["smiles,y"], [], 1, ["no rows"]),
@@ -177,11 +179,23 @@ WRONG: list[tuple[str, list[str], list[str], int, list[str]]] = [
     ("epochs", ["smiles,y", "C,1"], ["--epochs", "0"], 2, ["epochs must be at least 1, got 0"]),
     (
         "device",
-        ["smiles,y", *(f"{s},{i}" for i, s in enumerate(SMILES))],
+        NUMBERS,
         ["--device", "cuda:9"],
         1,
         ["'cuda:9'", "cpu"],
     ),
+    ("loss of another task", NUMBERS, ["--loss", "bce"], 2, ["'bce' is not for the task regression", "mse, mae"]),
+    ("no such loss", NUMBERS, ["--loss", "cosine"], 2, ["'cosine'", "evidential"]),
+    (
+        "quantiles out of order",
+        NUMBERS,
+        ["--loss", "quantile", "--quantiles", "0.9,0.1"],
+        2,
+        ["must ascend", "0.9, 0.1"],
+    ),
+    ("quantiles twice", NUMBERS, ["--quantiles", "0.1,0.1"], 2, ["quantiles must ascend"]),
+    ("quantiles of no share", NUMBERS, ["--quantiles", "5,95"], 2, ["from above 0 to below 1, got 5.0, 95.0"]),
+    ("quantiles that are words", NUMBERS, ["--quantiles", "low"], 2, ["--quantiles takes numbers", "'low'"]),
     ("unit of no target", ["smiles,y", "C,1", "CC,2"], ["--unit", "z=mol"], 2, ["targets are y"]),
     ("unit without =", ["smiles,y", "C,1", "CC,2"], ["--unit", "mol"], 2, ["TARGET=UNIT", "'mol'"]),
 ]
@@ -240,3 +254,19 @@ def test_interrupted(table: Path, tmp_path: Path, sent: signal.Signals, exit_cod
     assert process.wait(60) == exit_code
     assert "Traceback" not in rest
     assert {path.name for path in tmp_path.iterdir()} == {"t.csv"}
+
+
+def test_losses_and_their_columns(table: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = molmp("train", table, "-o", run, *QUICK, "--loss", "quantile", "--quantiles", "0.1,0.9")
+    assert result.exit_code == 0, result.output
+    row = next(csv.DictReader((run / "predictions.csv").open()))
+    assert list(row)[3:] == ["carbons_pred", "carbons_q0.1", "carbons_q0.5", "carbons_q0.9"]
+    assert float(row["carbons_q0.1"]) <= float(row["carbons_pred"]) <= float(row["carbons_q0.9"])
+    assert tomllib.loads((run / "config.toml").read_text())["quantiles"] == [0.1, 0.9]
+    again = molmp("train", table, "-o", tmp_path / "again", "--config", run / "config.toml")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "again" / "metrics.json").read_bytes() == (run / "metrics.json").read_bytes()
+    predicted = molmp("predict", "--model", run, "--smiles", "CCO").stdout.splitlines()
+    assert predicted[0] == "smiles,carbons_pred,carbons_q0.1,carbons_q0.5,carbons_q0.9,error"
+    assert "quantile" in molmp("info", run).stdout

@@ -191,6 +191,34 @@ def test_embedding(tmp_path: Path, regressor: MPNNRegressor) -> None:
     assert np.isfinite(rows[0]).all()
 
 
+def test_spreads_and_quantiles(regressor: MPNNRegressor) -> None:
+    with pytest.raises(ConfigError, match="one network with loss 'mse' knows no standard deviation"):
+        regressor.predict(SMILES, return_std=True)
+    with pytest.raises(ConfigError, match="a model with loss 'mse' gives no quantiles"):
+        regressor.predict_quantiles(SMILES)
+    y = np.stack([CARBONS, -CARBONS], axis=1)
+    values, std = MPNNRegressor(**QUICK, loss="evidential").fit(SMILES, y).predict(SMILES, return_std=True)
+    assert values.shape == std.shape == (32, 2)
+    assert (std > 0).all()
+    model = MPNNRegressor(**QUICK, loss="quantile", quantiles=[0.1, 0.9]).fit(SMILES, CARBONS)
+    quantiles = model.predict_quantiles(SMILES)
+    assert quantiles.shape == (32, 3)
+    np.testing.assert_array_equal(model.predict(SMILES), quantiles[:, 1])
+    values, std = MPNNRegressor(**QUICK, ensemble=2).fit(SMILES, CARBONS).predict(SMILES, return_std=True)
+    assert (std > 0).all()
+
+
+def test_the_unit_of_the_labels_does_not_matter() -> None:
+    """A thousand times larger labels: a thousand times larger predictions, spreads and quantiles."""
+    for loss in ("huber", "mve", "evidential", "quantile"):
+        here = MPNNRegressor(**QUICK, loss=loss).fit(SMILES, CARBONS)
+        there = MPNNRegressor(**QUICK, loss=loss).fit(SMILES, 1000 * CARBONS + 7)
+        np.testing.assert_allclose(there.predict(SMILES), 1000 * here.predict(SMILES) + 7, rtol=1e-4)
+        if loss in ("mve", "evidential"):
+            stds = [model.predict(SMILES, return_std=True)[1] for model in (here, there)]
+            np.testing.assert_allclose(stds[1], 1000 * stds[0], rtol=1e-3)
+
+
 def test_wrong_input(regressor: MPNNRegressor) -> None:
     with pytest.raises(DataError, match=r"(?s)2 molecules cannot be read, rows 1, 3:.*C1CC.*not a smiles"):
         regressor.predict(["CCO", "C1CC", "C", "not a smiles"])
@@ -210,5 +238,9 @@ def test_wrong_input(regressor: MPNNRegressor) -> None:
         MPNNRegressor(**QUICK).fit(["CCO", "C", "CC"], [1, 2, 3], sample_weight=[1, -1, 1])
     with pytest.raises(ConfigError, match="layer must be one of edge"):
         MPNNRegressor(layer="cnn").fit(SMILES, CARBONS)
+    with pytest.raises(ConfigError, match="loss 'bce' is not for the task regression"):
+        MPNNRegressor(loss="bce").fit(SMILES, CARBONS)
+    with pytest.raises(ConfigError, match="quantiles must ascend"):
+        MPNNRegressor(quantiles=(0.9, 0.1)).fit(SMILES, CARBONS)
     with pytest.raises(ConfigError, match="on_error must be"):
         MPNNEmbedding(regressor.predictor_, on_error="drop").fit(SMILES)

@@ -77,6 +77,29 @@ def test_molecules_without_bonds(sessions: dict[str, Any], task: str, smiles: li
     compare(sessions[task], BUNDLES[task], smiles)
 
 
+@pytest.mark.parametrize(
+    ("task", "loss", "names"),
+    [
+        ("regression", "evidential", ["logS_pred", "logS_std", "mp_pred", "mp_std"]),
+        ("regression", "quantile", ["logS_pred", "logS_quantiles", "mp_pred", "mp_quantiles"]),
+        ("binary", "dirichlet", ["toxic_pred", "toxic_std"]),
+    ],
+)
+def test_spreads_and_quantiles(task: str, loss: str, names: list[str]) -> None:
+    bundle = tiny_bundle(task, 2, loss=loss, readout="sum", steps=1)
+    session = session_of(_onnx(bundle))
+    assert [output.name for output in session.get_outputs()] == names
+    featurized = featurize(SMILES, bundle.options)
+    answers = dict(zip(names, session.run(None, onnx_inputs(featurized.graphs)), strict=True))
+    for name, expected in zip(bundle.targets.names, Predictor(bundle, "cpu").answer(featurized).targets, strict=True):
+        np.testing.assert_allclose(answers[f"{name}_pred"], expected.value, rtol=1e-4, atol=1e-6)
+        if loss == "quantile":
+            np.testing.assert_allclose(answers[f"{name}_quantiles"], expected.quantiles, rtol=1e-4, atol=1e-5)
+        else:
+            std = expected.epistemic if loss == "dirichlet" else expected.std
+            np.testing.assert_allclose(answers[f"{name}_std"], std, rtol=1e-4)
+
+
 def test_sizes_have_names(sessions: dict[str, Any]) -> None:
     shapes = {i.name: i.shape for i in sessions["regression"].get_inputs()}
     assert shapes["atom_codes"] == ["num_atoms", 12]

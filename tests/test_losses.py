@@ -15,6 +15,9 @@ TORCHS = {
     "huber": F.huber_loss,
     "bce": F.binary_cross_entropy_with_logits,
     "cross-entropy": lambda p, t: F.cross_entropy(p.flatten(0, 1), t.flatten().long()),
+    "focal": lambda p, t: (
+        -((1 - (p * (2 * t - 1)).sigmoid()) ** 2 * F.logsigmoid(p * (2 * t - 1))).mean()  # Lin et al. 2017, section 3.2
+    ),
 }
 
 
@@ -23,8 +26,8 @@ def case(name: str, rows: int = 4) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     shape = (rows, 2, 3) if name == "cross-entropy" else (rows, 2)
     prediction = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
-    if name in ("bce", "cross-entropy"):
-        top = 2 if name == "bce" else 3
+    if name in ("bce", "focal", "cross-entropy"):
+        top = 3 if name == "cross-entropy" else 2
         return prediction, torch.randint(top, (rows, 2), generator=generator).double()
     return prediction, torch.randn(rows, 2, generator=generator, dtype=torch.float64)
 
@@ -70,3 +73,9 @@ def test_nothing_there_is_no_loss(name: str) -> None:
         (gradient,) = torch.autograd.grad(loss, prediction)
         assert loss.item() == 0
         assert gradient.abs().max() == 0
+
+
+def test_focal_of_several_classes_is_that_of_two() -> None:
+    prediction, target = case("focal")
+    both = torch.stack([torch.zeros_like(prediction), prediction], dim=2)
+    torch.testing.assert_close(LOSSES["focal"](both, target), LOSSES["focal"](prediction, target))

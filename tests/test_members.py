@@ -155,7 +155,7 @@ def examples() -> Examples:
     labels = np.sin(np.arange(26.0)).reshape(13, 2)
     labels[3, 0] = np.nan
     targets = Targets("regression", (Target(name="a"), Target(name="b"))).fit(labels)
-    return Examples(DeviceGraphs(graphs(), steps=3), targets, labels, np.linspace(0.5, 2.0, 13))
+    return Examples(DeviceGraphs(graphs(), steps=3), targets, labels, np.linspace(0.5, 2.0, 26).reshape(13, 2))
 
 
 def trained(models: list[MoleculeModel], plans: list[Plan]) -> tuple[Members, list[Epoch]]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -57,6 +58,16 @@ def test_comes_back(task, tmp_path):
     for mine, saved in zip(again.members, bundle.members, strict=True):
         assert {name: t.dtype for name, t in mine.items()} == {name: t.dtype for name, t in saved.items()}
         assert all(torch.equal(mine[name], saved[name]) for name in saved)
+
+
+@pytest.mark.parametrize(("task", "loss"), [("regression", "quantile"), ("regression", "mve"), ("binary", "dirichlet")])
+def test_losses_come_back(task, loss, tmp_path):
+    bundle = tiny_bundle(task, members=2, loss=loss)
+    save_bundle(bundle, tmp_path / "run")
+    again = load_bundle(tmp_path / "run")
+    assert (again.targets, again.training) == (bundle.targets, bundle.training)
+    expected = Predictor(bundle, "cpu").predict(SMILES)
+    pd.testing.assert_frame_equal(Predictor(again, "cpu").predict(SMILES), expected)
 
 
 def test_is_the_same_to_the_byte(tmp_path):
@@ -199,6 +210,12 @@ def test_a_number_of_networks_that_makes_no_sense(folder, count):
         {"task": "cooking"},
         {"task": 3},
         {"task": "multiclass"},
+        {"loss": "cooking"},
+        {"loss": 3},
+        {"loss": "bce"},
+        {"quantiles": [0.9, 0.1]},
+        {"quantiles": ["0.5"]},
+        {"quantiles": 0.5},
         {"features": {}},
         {"features": []},
         {"versions": None},

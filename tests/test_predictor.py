@@ -189,3 +189,18 @@ def test_trained_model_from_its_folder(tiny_model):
 def test_no_such_device():
     with pytest.raises(DeviceError, match=r"there is no device 'cuda:99' here; there is .*cpu"):
         Predictor(tiny_bundle(), "cuda:99")
+
+
+def test_spread_knows_what_the_loss_and_the_ensemble_learned():
+    rows = pd.Series(["CCO", "C1CC"], index=["a", "b"])
+    table = Predictor(tiny_bundle(members=1), "cpu").spread(rows)
+    assert list(table.columns) == [f"{n}_{p}" for n in ("logS", "mp") for p in ("aleatoric", "epistemic", "std")]
+    assert table.isna().all(axis=None)
+    table = Predictor(tiny_bundle(members=3), "cpu").spread(rows)
+    assert table["logS_aleatoric"].isna().all()
+    assert table["logS_epistemic"]["a"] == table["logS_std"]["a"] > 0
+    predictor = Predictor(tiny_bundle(members=3, loss="mve"), "cpu")
+    table = predictor.spread(rows)
+    assert table.loc["b"].isna().all()
+    np.testing.assert_allclose(table["mp_std"] ** 2, table["mp_aleatoric"] ** 2 + table["mp_epistemic"] ** 2)
+    np.testing.assert_allclose(table["mp_std"], predictor.predict(rows)["mp_std"])

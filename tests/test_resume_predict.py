@@ -38,7 +38,7 @@ NAMES = ["out.csv", "out.tsv", "out.csv.gz", "out.parquet"]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    save_bundle(tiny_bundle(members=2), folder)
+    save_bundle(tiny_bundle(members=2, loss="mve"), folder)
     return folder
 
 
@@ -75,7 +75,7 @@ class Stopped(Predictor):
 
 
 def stopped_after(num_batches: int, **options: int) -> Predictor:
-    predictor = Stopped(tiny_bundle(members=2, **options), "cpu")
+    predictor = Stopped(tiny_bundle(members=2, loss="mve", **options), "cpu")
     predictor.batches_left = num_batches
     return predictor
 

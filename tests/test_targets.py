@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from molmp.training.targets import Target, Targets
+from molmp.errors import ConfigError
+from molmp.training.targets import Answered, Target, Targets
 
 
 def two() -> Targets:
@@ -53,7 +54,7 @@ def test_extreme_logits_give_no_warning() -> None:
 def test_columns_of_classes_leave_unpredicted_rows_empty() -> None:
     targets = Targets("multiclass", (Target(name="a", classes=("x", "y")),))
     assert targets.column_names == ["a_pred", "a_prob_x", "a_prob_y"]
-    names, x, _ = targets.columns([np.array([[0.2, 0.8], [np.nan, np.nan]])])
+    names, x, _ = targets.columns([Answered(np.array([[0.2, 0.8], [np.nan, np.nan]]), None, None, None)])
     assert names.tolist() == ["y", ""]
     assert x[0] == 0.2
 
@@ -61,3 +62,60 @@ def test_columns_of_classes_leave_unpredicted_rows_empty() -> None:
 @pytest.mark.parametrize("targets", [two().fit(LABELS), Targets("binary", (Target(name="a", classes=("0", "1")),))])
 def test_plain_data_round_trip(targets: Targets) -> None:
     assert Targets.from_dict(targets.to_dict()) == targets
+
+
+def wide(loss: str, scale: float = 1.0, center: float = 0.0) -> Targets:
+    return Targets("regression", (Target(name="a", scale=scale, center=center), Target(name="b")), loss, (0.1, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("loss", "columns"),
+    [
+        ("huber", ["a_pred", "b_pred"]),
+        ("mve", ["a_pred", "a_std", "b_pred", "b_std"]),
+        ("evidential", ["a_pred", "a_std", "b_pred", "b_std"]),
+        ("quantile", ["a_pred", "a_q0.1", "a_q0.5", "a_q0.9", "b_pred", "b_q0.1", "b_q0.5", "b_q0.9"]),
+    ],
+)
+def test_columns_of_losses(loss: str, columns: list[str]) -> None:
+    """The numbers of a column belong to its name, in the target's unit."""
+    targets = wide(loss, scale=10.0, center=100.0)
+    assert targets.column_names == columns
+    outputs = np.random.default_rng(0).normal(size=(2, 7, targets.num_outputs))
+    outputs[:, 3] = np.nan
+    answers = targets.answer(outputs)
+    table = dict(zip(columns, targets.columns(answers), strict=True))
+    assert all(np.isnan(column).tolist() == [i == 3 for i in range(7)] for column in table.values())
+    plain = wide(loss).answer(outputs)
+    np.testing.assert_allclose(table["a_pred"], 10 * plain[0].value + 100)
+    if "a_std" in table:
+        np.testing.assert_allclose(table["a_std"], 10 * np.hypot(plain[0].aleatoric, plain[0].epistemic))
+    if loss == "quantile":
+        np.testing.assert_array_equal(table["a_pred"], table["a_q0.5"])
+        np.testing.assert_allclose(table["b_q0.9"], plain[1].quantiles[:, 2])
+
+
+def test_columns_of_dirichlet() -> None:
+    items = (Target(name="a", classes=("no", "yes")),)
+    assert Targets("binary", items, "dirichlet").column_names == ["a_pred", "a_std"]
+    targets = Targets("multiclass", items, "dirichlet")
+    assert targets.column_names == ["a_pred", "a_prob_no", "a_prob_yes", "a_std"]
+    name, no, yes, std = targets.columns(targets.answer(np.array([[[-9.0, 9.0], [-9.0, -9.0]]])))
+    assert name[0] == "yes"
+    np.testing.assert_allclose(no + yes, 1)
+    assert std[0] < std[1], "little evidence for any class"
+
+
+def test_losses_that_do_not_fit() -> None:
+    with pytest.raises(ConfigError, match="loss 'bce' is not for the task regression; its losses are mse, mae"):
+        Targets("regression", (), "bce")
+    with pytest.raises(ConfigError, match="quantiles must ascend"):
+        Targets("regression", (), "quantile", (0.9, 0.1))
+
+
+def test_models_of_molmp_0_1_without_a_loss_are_read() -> None:
+    for targets, loss in ((two(), "mse"), (Targets("binary", (Target(name="a", classes=("0", "1")),)), "bce")):
+        document = targets.to_dict()
+        del document["loss"], document["quantiles"]
+        assert Targets.from_dict(document) == targets
+        assert targets.loss == loss

@@ -16,7 +16,7 @@ from molmp.nn.members import Members
 from molmp.tables.splits import Split
 from molmp.training.config import TrainConfig
 from molmp.training.loop import Epoch, Examples, Plan, Step, _batches, _Schedule, fit, predict_outputs
-from molmp.training.objective import task_loss
+from molmp.training.objective import Known, objective
 from molmp.training.problem import Problem
 from molmp.training.run import MemberDone, Trained, new_model, train
 from molmp.training.targets import Target, Targets
@@ -92,7 +92,7 @@ def test_the_best_epoch_is_kept() -> None:
     p = carbons()
     graphs = DeviceGraphs(p.featurized.graphs, steps=2)
     targets = p.targets.fit(p.labels[p.split.train])
-    examples = Examples(graphs, targets, p.labels, np.ones(len(p.labels)))
+    examples = Examples(graphs, targets, p.labels, np.ones(p.labels.shape))
     members, plans = Members([new_model(NETWORK, 1, 0)]), [Plan(0, p.split.train, p.split.val)]
     config = TrainConfig(epochs=12, batch_size=8, lr=0.5)  # so high that the score jumps
     epochs = [r for r in fit(members, examples, plans, config) if isinstance(r, Epoch)]
@@ -173,7 +173,8 @@ def test_classification_learns(task: str, classes: tuple[str, ...], metric: str)
 def test_multiclass_targets_of_different_sizes() -> None:
     outputs = torch.randn(4, 5, dtype=torch.float64)
     labels = torch.tensor([[0, 2], [1, 0], [float("nan"), 1], [1, float("nan")]], dtype=torch.float64)
-    loss = task_loss("multiclass", [2, 3])(outputs, labels, torch.ones(4, dtype=torch.float64))
+    two = Targets("multiclass", (Target(name="a", classes=("x", "y")), Target(name="b", classes=("p", "q", "r"))))
+    loss = objective(two)(outputs, Known(labels, torch.ones(4, 2, dtype=torch.float64)))
     parts = [torch.log_softmax(outputs[:, :2], 1), torch.log_softmax(outputs[:, 2:], 1)]
     picked = [parts[k][i, int(labels[i, k])] for i in range(4) for k in range(2) if not labels[i, k].isnan()]
     assert float(loss) == pytest.approx(-float(torch.stack(picked).mean()))

@@ -21,12 +21,14 @@ TARGETS = {
 }
 
 
-def tiny_bundle(task: str = "regression", members: int = 1, *, hydrogens: bool = False, **network: Any) -> Bundle:
+def tiny_bundle(
+    task: str = "regression", members: int = 1, *, hydrogens: bool = False, loss: str = "auto", **network: Any
+) -> Bundle:
     """A model of that task with ``members`` networks that learned nothing."""
-    targets = Targets(task, TARGETS[task])
+    targets = Targets(task, TARGETS[task], loss)
     config = ModelConfig(**{"hidden": 8, "edge_hidden": 8, "head_hidden": 8, **network})
     weights = [new_model(config, targets.num_outputs, seed).state_dict() for seed in range(members)]
     return Bundle(
         targets=targets, options=GraphOptions(explicit_hydrogens=hydrogens), network=config,
-        training=TrainConfig(ensemble=members), members=tuple(weights), created="2026-11-21T00:00:00+00:00",
+        training=TrainConfig(ensemble=members, loss=loss), members=tuple(weights), created="2026-11-21T00:00:00+00:00",
     )  # fmt: skip

@@ -33,7 +33,7 @@ def column_values(targets: Targets, answer: Answer) -> dict[str, list[Any]]:
 
     Numbers are rounded to seven significant digits, which is what single precision holds.
     """
-    lists = [_cells(column) for column in targets.columns(answer.values)]
+    lists = [_cells(column) for column in targets.columns(answer.targets)]
     errors = [""] * len(lists[0])
     for row, error in answer.errors.items():
         errors[row] = error.reason

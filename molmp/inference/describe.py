@@ -21,7 +21,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
 def describe_in_words(bundle: Bundle) -> str:
     """A dozen lines of text."""
     network, data, options = bundle.network, bundle.data, bundle.options
-    lines = [("task", bundle.targets.task)]
+    lines = [("task", bundle.targets.task), ("loss", bundle.targets.loss)]
     for target in bundle.targets.items:
         unit = f" in {target.unit}" if target.unit else ""
         classes = f": {', '.join(target.classes)}" if target.classes else ""

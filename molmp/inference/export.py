@@ -24,6 +24,7 @@ from molmp.errors import ConfigError, FileFormatError, MissingExtraError
 from molmp.inference.predictor import Predictor
 from molmp.nn.autograd import plain_autograd
 from molmp.nn.batch import GraphBatch, Level, Messages
+from molmp.nn.beliefs import Belief
 from molmp.nn.segment import Bags, Rows
 from molmp.training.bundle import Bundle
 from molmp.training.targets import Targets
@@ -50,9 +51,10 @@ def export_onnx(bundle: Bundle, path: str | Path) -> None:
 
     Inputs are those of :func:`molmp.chem.flat.onnx_inputs`, of any number of molecules. For each target there is an
     output, float64: ``<target>_pred`` of shape ``(B,)`` in the target's unit, or the probability of its class 1; for
-    targets of several classes ``<target>_prob`` of shape ``(B, classes)``. What they mean is told by the entry
-    ``molmp`` of the file's metadata, a JSON document. The file appears whole or not at all, and only after its
-    answers were compared with torch's.
+    targets of several classes ``<target>_prob`` of shape ``(B, classes)``. Where the loss learns them, there follows
+    ``<target>_std`` of shape ``(B,)`` or ``<target>_quantiles`` of shape ``(B, quantiles)``, see
+    :attr:`Targets.column_names`. What they mean is told by the entry ``molmp`` of the file's metadata, a JSON document.
+    The file appears whole or not at all, and only after its answers were compared with torch's.
 
     Raises
     ------
@@ -84,36 +86,30 @@ def export_onnx(bundle: Bundle, path: str | Path) -> None:
 class FlatModel(nn.Module):
     """All networks of a model, from the tensors of :func:`molmp.chem.flat.onnx_inputs` to predictions."""
 
-    center: Tensor
-    scale: Tensor
-
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
-        targets = bundle.targets
         self.members = nn.ModuleList(bundle.models())
-        self.task, self.widths, self.steps = targets.task, targets.widths, bundle.network.steps
-        self.register_buffer("center", torch.tensor([t.center for t in targets.items], dtype=torch.float64))
-        self.register_buffer("scale", torch.tensor([t.scale for t in targets.items], dtype=torch.float64))
+        self.targets, self.steps = bundle.targets, bundle.network.steps
 
     def forward(
         self, atom_codes: Tensor, atom_molecule: Tensor, bond_codes: Tensor, edge_bond: Tensor, edge_source: Tensor,
         edge_target: Tensor, molecules: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """Predict; a tensor for each target, as ``Targets.decode`` gives, averaged over the networks."""
+        """Predict; the tensors that :func:`export_onnx` tells, of all networks together."""
         num_atoms = atom_codes.shape[0]
         inbox = _OwnedBags.of(edge_target, num_atoms)
         level = Level(Messages(Rows(edge_source, num_atoms), edge_bond, inbox), None)
         owners = _OwnedBags.of(atom_molecule, molecules.shape[0])
         batch = GraphBatch(atom_codes, bond_codes, None, (level,) * self.steps, owners)
-        decoded = [self._decode(member(batch).double()) for member in self.members]
-        return tuple(torch.stack(of_target).mean(0) for of_target in zip(*decoded, strict=True))
+        outputs_MBO = torch.stack([member(batch) for member in self.members]).double()
+        return tuple(tensor for belief in self.targets.believe(outputs_MBO) for tensor in self._tensors(belief))
 
-    def _decode(self, outputs_BO: Tensor) -> tuple[Tensor, ...]:
-        if self.task == "regression":
-            return (outputs_BO * self.scale + self.center).unbind(1)
-        if self.task == "binary":
-            return outputs_BO.sigmoid().unbind(1)
-        return tuple(part.softmax(1) for part in outputs_BO.split(self.widths, 1))
+    def _tensors(self, belief: Belief) -> list[Tensor]:
+        tensors = [belief.value]
+        if self.targets.learns_spread:
+            parts = [belief.epistemic] if self.targets.loss == "dirichlet" else [belief.aleatoric, belief.epistemic]
+            tensors.append(torch.stack([part for part in parts if part is not None]).sum(0).sqrt())
+        return tensors if belief.quantiles is None else [*tensors, belief.quantiles]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +166,13 @@ def _silence() -> Iterator[None]:
 
 
 def _output_names(targets: Targets) -> list[str]:
-    return [f"{name}_{'prob' if targets.task == 'multiclass' else 'pred'}" for name in targets.names]
+    kinds = ["prob" if targets.task == "multiclass" else "pred"]
+    kinds += ["std"] if targets.learns_spread else ["quantiles"] if targets.loss == "quantile" else []
+    return [f"{name}_{kind}" for name in targets.names for kind in kinds]
 
 
 def _facts(bundle: Bundle) -> dict[str, object]:
-    names = ("format", "task", "targets", "features", "versions", "created")
+    names = ("format", "task", "loss", "quantiles", "targets", "features", "versions", "created")
     return {name: value for name, value in bundle.to_dict().items() if name in names}
 
 
@@ -187,8 +185,10 @@ def _compare(bundle: Bundle, content: bytes) -> None:
     for smiles in (["C"], EXAMPLES[::-1]):
         featurized = featurize(smiles, bundle.options)
         answers = session.run(None, onnx_inputs(featurized.graphs))
-        expected = predictor.answer(featurized).values
-        for target, answer, value in zip(bundle.targets.items, answers, expected, strict=True):
+        named = dict(zip(_output_names(bundle.targets), answers, strict=True))
+        kind = "prob" if bundle.targets.task == "multiclass" else "pred"
+        for target, value in zip(bundle.targets.items, predictor.answer(featurized).values, strict=True):
+            answer = named[f"{target.name}_{kind}"]
             if not np.allclose(answer, value, rtol=TOLERANCE, atol=TOLERANCE * target.scale):
                 raise FileFormatError(
                     f"{target.name} of {smiles}: the exported network gives {answer}, but the model gives {value}"

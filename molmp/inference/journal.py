@@ -25,6 +25,7 @@ from molmp.errors import ConfigError, DataError, FileFormatError, InvalidSmilesE
 from molmp.inference.predictor import Answer
 from molmp.tables.lock import lock_file
 from molmp.tables.write import remove_orphans
+from molmp.training.targets import Answered
 
 __all__ = ["Journal", "journal_path"]
 
@@ -211,7 +212,12 @@ def _digest(smiles: Sequence[str]) -> bytes:
 
 
 def _encode(smiles: Sequence[str], answer: Answer) -> bytes:
-    arrays = {f"values.{i}": np.ascontiguousarray(values) for i, values in enumerate(answer.values)}
+    arrays = {
+        f"{part}.{i}": np.ascontiguousarray(array)
+        for i, target in enumerate(answer.targets)
+        for part, array in target._asdict().items()
+        if array is not None
+    }
     errors = json.dumps([[row, error.code, error.reason] for row, error in answer.errors.items()]).encode()
     arrays |= {"smiles": np.frombuffer(_digest(smiles), np.uint8), "errors": np.frombuffer(errors, np.uint8)}
     content: bytes = save(arrays)
@@ -220,9 +226,11 @@ def _encode(smiles: Sequence[str], answer: Answer) -> bytes:
 
 def _decode(content: bytes, smiles: Sequence[str]) -> _Batch:
     arrays = load(content)
-    values = [arrays[f"values.{i}"] for i in range(len(arrays) - 2)]
+    count = sum(name.startswith("value.") for name in arrays)
+    parts = [{name: arrays.get(f"{name}.{i}") for name in Answered._fields[1:]} for i in range(count)]
+    targets = [Answered(arrays[f"value.{i}"], **others) for i, others in enumerate(parts)]
     errors = {
         row: InvalidSmilesError(smiles[row] if row < len(smiles) else "", code, reason, row)
         for row, code, reason in json.loads(arrays["errors"].tobytes())
     }
-    return _Batch(arrays["smiles"].tobytes(), Answer(values, errors))
+    return _Batch(arrays["smiles"].tobytes(), Answer(targets, errors))

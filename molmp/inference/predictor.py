@@ -14,7 +14,7 @@ from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.nn.batch import DeviceGraphs, GraphBatch
 from molmp.nn.device import pick_device
 from molmp.training.bundle import Bundle
-from molmp.training.targets import mean_prediction
+from molmp.training.targets import Answered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,10 +31,15 @@ MOST_ATOMS = 200_000
 class Answer(NamedTuple):
     """Predictions for a batch of input rows, each row once and in its place."""
 
-    values: list[np.ndarray]
-    """For each target what ``Targets.decode`` gives, with NaN in rows that cannot be predicted."""
+    targets: list[Answered]
+    """What the model says of each target, with NaN in rows that cannot be predicted."""
     errors: dict[int, InvalidSmilesError]
     """By row of the batch: why it has no prediction."""
+
+    @property
+    def values(self) -> list[np.ndarray]:
+        """For each target its predictions, as ``Targets.decode`` gives them."""
+        return [answered.value for answered in self.targets]
 
 
 class _Launched(NamedTuple):
@@ -82,9 +87,31 @@ class Predictor:
         index = smiles.index if isinstance(smiles, pd.Series) else None
         answer = self.answer(featurize(rows, self.bundle.options, n_jobs=n_jobs))
         targets = self.bundle.targets
-        table = pd.DataFrame(dict(zip(targets.column_names, targets.columns(answer.values), strict=True)), index=index)
+        table = pd.DataFrame(dict(zip(targets.column_names, targets.columns(answer.targets), strict=True)), index=index)
         table["error"] = [answer.errors[i].reason if i in answer.errors else "" for i in range(len(rows))]
         return table
+
+    def spread(self, smiles: Sequence[str] | str, *, n_jobs: int = 1) -> "pd.DataFrame":
+        """Tell how far the truth may be from the predictions of molecules in memory, as standard deviations.
+
+        Parameters are those of :meth:`predict`.
+
+        Returns
+        -------
+        One row for each SMILES in the same order. For each target, in its unit (of probability for classes):
+        ``<target>_aleatoric``, what more data would not lower; ``<target>_epistemic``, what more data would lower; and
+        ``<target>_std``, both together. NaN where the model knows nothing of it: see :class:`Answered`.
+        """
+        import pandas as pd
+
+        rows = [smiles] if isinstance(smiles, str) else list(smiles)
+        answer = self.answer(featurize(rows, self.bundle.options, n_jobs=n_jobs))
+        columns: dict[str, np.ndarray] = {}
+        for name, target in zip(self.bundle.targets.names, answer.targets, strict=True):
+            parts = {"aleatoric": target.aleatoric, "epistemic": target.epistemic, "std": target.std}
+            unknown = np.full(len(rows), np.nan)
+            columns |= {f"{name}_{part}": unknown if array is None else array for part, array in parts.items()}
+        return pd.DataFrame(columns, index=smiles.index if isinstance(smiles, pd.Series) else None)
 
     def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1) -> Iterator[Answer]:
         """Predict batch after batch, in order, in memory that does not grow; one answer for each batch.
@@ -148,12 +175,10 @@ class Predictor:
     def _fetch(self, launched: _Launched) -> Answer:
         targets, errors = self.bundle.targets, launched.featurized.errors
         total = len(launched.featurized.rows) + len(errors)
-        values = [np.full((total, w) if w > 1 else total, np.nan) for w in targets.widths]
-        for rows, outputs in launched.outputs:
-            decoded = [targets.decode(output) for output in outputs.float().cpu().numpy()]
-            for full, part in zip(values, mean_prediction(decoded), strict=True):
-                full[rows] = part
-        return Answer(values, errors)
+        outputs = np.full((len(self.models), total, targets.num_outputs), np.nan, np.float32)
+        for rows, part in launched.outputs:
+            outputs[:, rows] = part.float().cpu().numpy()
+        return Answer(targets.answer(outputs), errors)
 
     def batches(self, featurized: Featurized) -> Iterator[tuple[np.ndarray, GraphBatch]]:
         """Input rows and the batch of their graphs, planned once for all networks."""

@@ -82,7 +82,7 @@ class Bundle:
                 f"the model was trained on other atom or bond features (by molmp {trained}; this is {__version__})"
             )
         return cls(
-            targets=Targets.from_dict({"task": data["task"], "targets": data["targets"]}),
+            targets=Targets.from_dict(data),
             options=options,
             network=ModelConfig.from_dict(data["network"]),
             training=TrainConfig.from_dict(data["training"]),

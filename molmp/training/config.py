@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from molmp.errors import ConfigError, listed
+from molmp.training.loss_names import check_quantiles
 
 __all__ = ["TrainConfig"]
 
@@ -36,6 +37,10 @@ class TrainConfig:
     """Networks trained together from different initial weights; their mean is the prediction."""
     seed: int = 0
     """Decides initial weights, batches and splits."""
+    loss: str = "auto"
+    """One of the task's losses in :data:`~molmp.training.loss_names.LOSS_NAMES`; ``auto`` is its first."""
+    quantiles: tuple[float, ...] = (0.05, 0.5, 0.95)
+    """What the loss ``quantile`` learns; the median is always among them."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "grad_clip"):
@@ -45,6 +50,7 @@ class TrainConfig:
         for name in ("weight_decay", "patience", "seed"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
+        object.__setattr__(self, "quantiles", check_quantiles(self.quantiles))
 
     def _check(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
@@ -52,7 +58,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for a file."""
-        return asdict(self)
+        return asdict(self) | {"quantiles": list(self.quantiles)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

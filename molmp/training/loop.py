@@ -21,7 +21,7 @@ from molmp.nn.members import Members
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
 from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC, evaluate
-from molmp.training.objective import task_loss
+from molmp.training.objective import Known, objective
 from molmp.training.targets import Targets
 
 __all__ = ["Epoch", "Examples", "Plan", "Step", "fit", "predict_outputs"]
@@ -64,7 +64,19 @@ class Examples:
     labels: np.ndarray
     """Real units or class indices, NaN where missing, shape ``(n, t)``."""
     weights: np.ndarray
-    """Of each molecule, shape ``(n,)``."""
+    """Of each label, shape ``(n, t)``."""
+    sides: np.ndarray | None = None
+    """Of labels that are bounds: 1 where the truth is there or above, -1 where it is there or below, else 0."""
+
+    def known(self, device: torch.device | str) -> Known:
+        """What the loss sees of the labels, on the device."""
+        sides = None if self.sides is None else torch.from_numpy(self.sides.astype(np.float32))
+        encoded, weights = self.targets.encode(self.labels), self.weights.astype(np.float32)
+        return Known(torch.from_numpy(encoded), torch.from_numpy(weights), sides).to(device)
+
+    def counts(self) -> np.ndarray:
+        """What each molecule weighs in the loss: the weights of its labels that are known, shape ``(n,)``."""
+        return np.asarray((self.weights * ~np.isnan(self.labels)).sum(axis=1))
 
 
 class Plan(NamedTuple):
@@ -113,7 +125,7 @@ def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: Tra
             if not math.isfinite(train_loss + val_loss):
                 _restore(members, best)
                 raise DataError(_diverged(epoch, config))
-            criterion = _criterion(examples.targets.task, val_loss, val_score)
+            criterion = _criterion(examples.targets, val_loss, val_score)
             if improved := criterion < best[e].criterion:
                 best[e] = _Best(criterion, epoch, members.weights(e))
             speed = len(learner.rows) / seconds
@@ -134,11 +146,9 @@ class _Learner:
         self.rows = np.unique(np.concatenate([plan.train for plan in plans]))
         everyone = np.arange(len(examples.labels))
         self.learns_En = np.stack([np.isin(everyone, plan.train) for plan in plans])
-        weights_En = np.where(self.learns_En, examples.weights, 0.0)
-        self.counts_En = weights_En * (~np.isnan(examples.labels)).sum(axis=1)
-        self.weights_En = torch.from_numpy(weights_En.astype(np.float32)).to(self.device)
-        self.labels = torch.from_numpy(examples.targets.encode(examples.labels)).to(self.device)
-        self.loss_of = task_loss(examples.targets.task, examples.targets.widths)
+        self.counts_En = self.learns_En * examples.counts()
+        self.known, self.loss_of = examples.known(self.device), objective(examples.targets)
+        self.mask_En = torch.from_numpy(self.learns_En).to(self.device)
         self.network = ranks.wrap(members)
         self.optimizer = torch.optim.AdamW(
             members.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
@@ -160,8 +170,8 @@ class _Learner:
         self.optimizer.zero_grad(set_to_none=True)
         with dropout_seeds(seeds, self.device):
             outputs_EBO = self.network(self.graphs.batch(share.rows))
-        labels, pairs = self.labels[places], zip(outputs_EBO, self.weights_En[:, places], strict=True)
-        losses_E = torch.stack([self.loss_of(outputs, labels, weights) for outputs, weights in pairs])
+        known, pairs = self.known.at(places), zip(outputs_EBO, self.mask_En[:, places], strict=True)
+        losses_E = torch.stack([self.loss_of(outputs, known.only(mask)) for outputs, mask in pairs])
         losses_E = losses_E * losses_E.new_tensor(share.factors)
         losses_E.sum().backward()
         self.members.clip_gradients(self.grad_clip)
@@ -230,17 +240,19 @@ def _score(outputs_nO: np.ndarray, examples: Examples, rows: np.ndarray) -> tupl
     targets, labels = examples.targets, examples.labels[rows]
     if not np.isfinite(outputs_nO).all():
         return math.nan, math.nan
-    encoded, weights = torch.from_numpy(targets.encode(labels)), torch.from_numpy(examples.weights[rows]).float()
-    loss = task_loss(targets.task, targets.widths)(torch.from_numpy(outputs_nO), encoded, weights)
+    loss = objective(targets)(torch.from_numpy(outputs_nO), examples.known("cpu").at(torch.from_numpy(rows)))
     score = evaluate(targets.task, targets.names, labels, targets.decode(outputs_nO)).mean[MAIN_METRIC[targets.task]]
     return float(loss), math.nan if score is None else score
 
 
-def _criterion(task: str, val_loss: float, val_score: float) -> tuple[float, float]:
-    """Lower is better: the main metric, where that is equal or undefined the loss."""
-    if math.isnan(val_score):
+def _criterion(targets: Targets, val_loss: float, val_score: float) -> tuple[float, float]:
+    """Lower is better: the main metric, where that is equal or undefined the loss.
+
+    Where the loss judges more than predictions, spreads or quantiles, it decides alone.
+    """
+    if math.isnan(val_score) or (targets.task == "regression" and max(targets.widths) > 1):
         return 0.0, val_loss
-    return val_score if MAIN_METRIC[task] in LOWER_IS_BETTER else -val_score, val_loss
+    return val_score if MAIN_METRIC[targets.task] in LOWER_IS_BETTER else -val_score, val_loss
 
 
 def _restore(members: Members, best: Sequence[_Best]) -> None:

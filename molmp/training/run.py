@@ -1,6 +1,7 @@
 """From labelled molecules to a trained model: scale, fit all members in one pass, score every part of the split."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from molmp.training.distributed import ALONE, Ranks
 from molmp.training.loop import Epoch, Examples, Plan, Step, fit, predict_outputs
 from molmp.training.metrics import evaluate
 from molmp.training.problem import Problem
-from molmp.training.targets import Targets, mean_prediction
+from molmp.training.targets import Answered, Targets
 
 __all__ = ["MemberDone", "Trained", "new_model", "train"]
 
@@ -42,8 +43,13 @@ class Trained(NamedTuple):
     """One record an epoch and member, as in ``history.csv``."""
     parts: dict[str, np.ndarray]
     """``train``, ``val``, ``test``: the input rows that were used, ascending."""
-    predictions: dict[str, list[np.ndarray]]
-    """For each part what ``Targets.decode`` gives, in the order of ``parts``."""
+    answers: dict[str, list[Answered]]
+    """For each part what ``Targets.answer`` gives, in the order of ``parts``."""
+
+    @property
+    def predictions(self) -> dict[str, list[np.ndarray]]:
+        """The values of ``answers``."""
+        return {part: [answered.value for answered in answers] for part, answers in self.answers.items()}
 
 
 def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device: str = "auto",
@@ -61,8 +67,8 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     _check_parts(parts, labels, problem.targets)
     counts = (~np.isnan(labels)).any(axis=1) & (weights > 0)
     useful = parts["train"][counts[parts["train"]]]
-    targets = problem.targets.fit(labels[useful])
-    examples = Examples(graphs, targets, labels, weights)
+    targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(labels[useful])
+    examples = Examples(graphs, targets, labels, np.broadcast_to(weights[:, None], labels.shape))
     plans = [Plan(config.seed + member, useful, parts["val"]) for member in range(config.ensemble)]
     members = Members([new_model(network, targets.num_outputs, plan.seed).to(where) for plan in plans])
     epochs: list[Epoch] = []
@@ -72,8 +78,8 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         yield record
     for member in range(config.ensemble):
         yield _done([epoch for epoch in epochs if epoch.member == member])
-    predictions = {name: _ensemble(members, targets, graphs, rows) for name, rows in parts.items()}
-    metrics = _metrics(targets, labels, parts, predictions)
+    answers = {name: targets.answer(predict_outputs(members, graphs, rows)) for name, rows in parts.items()}
+    metrics = _metrics(targets, labels, parts, answers)
     weights_of_members = tuple(
         {name: t.cpu() for name, t in members.weights(member).items()} for member in range(config.ensemble)
     )
@@ -83,7 +89,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         data=dict(problem.data) | {"split_rows": sizes}, metrics=metrics,
     )  # fmt: skip
     used = {name: problem.featurized.rows[rows] for name, rows in parts.items()}
-    yield Trained(bundle, [epoch._asdict() for epoch in epochs], used, predictions)
+    yield Trained(bundle, [epoch._asdict() for epoch in epochs], used, answers)
 
 
 def new_model(network: ModelConfig, num_outputs: int, seed: int) -> MoleculeModel:
@@ -115,12 +121,11 @@ def _done(epochs: Sequence[Epoch]) -> MemberDone:
     return MemberDone(best.member, len(epochs), best.epoch, best.val_score, speed)
 
 
-def _ensemble(members: Members, targets: Targets, graphs: DeviceGraphs, rows: np.ndarray) -> list[np.ndarray]:
-    return mean_prediction([targets.decode(outputs) for outputs in predict_outputs(members, graphs, rows)])
-
-
 def _metrics(targets: Targets, labels: np.ndarray, parts: Mapping[str, np.ndarray],
-             predictions: Mapping[str, list[np.ndarray]]) -> dict[str, Any]:  # fmt: skip
-    scores = {n: evaluate(targets.task, targets.names, labels[rows], predictions[n]) for n, rows in parts.items()}
+             answers: Mapping[str, list[Answered]]) -> dict[str, Any]:  # fmt: skip
+    scores = {
+        name: evaluate(targets.task, targets.names, labels[rows], [answered.value for answered in answers[name]])
+        for name, rows in parts.items()
+    }
     per_target = {name: {part: s.per_target[name] for part, s in scores.items()} for name in targets.names}
     return {part: s.mean for part, s in scores.items()} | {"per_target": per_target}

@@ -1,12 +1,16 @@
 """Between labels in real units and what the network learns: scaling there, and back again."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import torch
 
-__all__ = ["Target", "Targets", "mean_prediction"]
+from molmp.nn.beliefs import Belief, combine, read_belief
+from molmp.training.loss_names import check_quantiles, pick_loss
+
+__all__ = ["Answered", "Target", "Targets"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,35 @@ class Target:
     """Standard deviation of the training labels; 1 for classes."""
 
 
+class Answered(NamedTuple):
+    """What a model says of one target of ``n`` molecules, in the target's unit; NaN where it says nothing."""
+
+    value: np.ndarray
+    """Prediction, or probability of class 1, shape ``(n,)``; probabilities of all classes, shape ``(n, classes)``."""
+    aleatoric: np.ndarray | None
+    """Standard deviation of the truth that more data would not lower, shape ``(n,)``; ``None`` where the loss does not
+    learn it."""
+    epistemic: np.ndarray | None
+    """Standard deviation of the value that more data would lower, shape ``(n,)``: what the networks of an ensemble
+    disagree in, and what evidence is missing; ``None`` for one network whose loss does not learn it."""
+    quantiles: np.ndarray | None
+    """Of the truth, ascending, shape ``(n, quantiles)``; ``None`` where the loss does not learn them."""
+
+    @property
+    def std(self) -> np.ndarray | None:
+        """Standard deviation of the truth around the value, shape ``(n,)``, from both causes where they are known."""
+        parts = [part for part in (self.aleatoric, self.epistemic) if part is not None]
+        return np.sqrt(sum(part**2 for part in parts)) if parts else None
+
+    @classmethod
+    def of(cls, belief: Belief) -> Self:
+        """From tensors and variances."""
+        value, aleatoric, epistemic, quantiles = (None if part is None else part.numpy() for part in belief)
+        assert value is not None
+        deviations = [None if part is None else np.sqrt(part) for part in (aleatoric, epistemic)]
+        return cls(value, deviations[0], deviations[1], quantiles)
+
+
 @dataclass(frozen=True)
 class Targets:
     """All targets of a model: how many numbers the network gives, and what they mean.
@@ -37,6 +70,14 @@ class Targets:
 
     task: str
     items: tuple[Target, ...]
+    loss: str = "auto"
+    """One of :data:`~molmp.training.loss_names.LOSS_NAMES` of the task; ``auto`` is its first."""
+    quantiles: tuple[float, ...] = (0.05, 0.5, 0.95)
+    """What the loss ``quantile`` learns; the median is always among them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "loss", pick_loss(self.task, self.loss))
+        object.__setattr__(self, "quantiles", check_quantiles(self.quantiles))
 
     @property
     def names(self) -> list[str]:
@@ -45,13 +86,21 @@ class Targets:
 
     @property
     def widths(self) -> list[int]:
-        """Numbers the network gives for each target: as many as classes in ``multiclass``, else one."""
-        return [len(t.classes) if self.task == "multiclass" else 1 for t in self.items]
+        """Numbers the network gives for each target."""
+        if self.task == "multiclass":
+            return [len(target.classes) for target in self.items]
+        width = {"quantile": len(self.quantiles), "mve": 2, "evidential": 4, "dirichlet": 2}.get(self.loss, 1)
+        return [width] * len(self.items)
 
     @property
     def num_outputs(self) -> int:
         """Numbers the network gives for a molecule."""
         return sum(self.widths)
+
+    @property
+    def learns_spread(self) -> bool:
+        """Whether the loss learns how far the truth is from the prediction, so that tables get a column for it."""
+        return self.loss in ("mve", "evidential", "dirichlet")
 
     def fit(self, labels: np.ndarray) -> Self:
         """Return targets whose centre and scale are those of the training ``labels``, shape ``(n, t)``."""
@@ -62,8 +111,8 @@ class Targets:
             known = values[~np.isnan(values)]
             spread = float(known.std()) if len(known) else 0.0
             center = float(known.mean()) if len(known) else 0.0
-            items.append(Target(name=target.name, unit=target.unit, center=center, scale=spread or 1.0))
-        return type(self)(self.task, tuple(items))
+            items.append(replace(target, center=center, scale=spread or 1.0))
+        return replace(self, items=tuple(items))
 
     def encode(self, labels: np.ndarray) -> np.ndarray:
         """Labels in real units to what the loss sees, NaN kept; shape ``(n, t)``, float32."""
@@ -71,57 +120,94 @@ class Targets:
         return ((labels - center) / scale).astype(np.float32)
 
     def decode(self, outputs: np.ndarray) -> list[np.ndarray]:
-        """Numbers of the network, shape ``(n, num_outputs)``, to predictions as ``evaluate`` takes them.
+        """Numbers of one network, shape ``(n, num_outputs)``, to predictions as ``evaluate`` takes them.
 
         A list with one array a target: real units ``(n,)``, probabilities of class 1 ``(n,)``, or
         probabilities of all classes ``(n, classes)``.
         """
-        outputs = outputs.astype(np.float64)
-        parts = np.split(outputs, np.cumsum(self.widths)[:-1], axis=1)
-        if self.task == "regression":
-            return [part[:, 0] * t.scale + t.center for part, t in zip(parts, self.items, strict=True)]
-        from scipy import special  # takes longer to load than 1,000 molecules to predict
+        return [answered.value for answered in self.answer(outputs[None])]
 
-        if self.task == "binary":
-            return [special.expit(part[:, 0]) for part in parts]
-        return [special.softmax(part, axis=1) for part in parts]
+    def answer(self, outputs: np.ndarray) -> list[Answered]:
+        """Numbers of all networks of an ensemble, shape ``(networks, n, num_outputs)``, to what they say together.
+
+        The value is their mean; the variance of the truth is the mean of those they give and the variance of their
+        values (the law of total variance).
+
+        >>> targets = Targets("regression", (Target(name="logS", scale=2.0),), loss="mve")
+        >>> (answered,) = targets.answer(np.array([[[1.0, 100.0]], [[4.0, 100.0]]]))
+        >>> answered.value, answered.aleatoric, answered.epistemic
+        (array([5.]), array([20.0000001]), array([3.]))
+        """
+        return [Answered.of(belief) for belief in self.believe(torch.from_numpy(outputs).double())]
+
+    def believe(self, outputs: torch.Tensor) -> list[Belief]:
+        """As :meth:`answer`, in tensors, and variances in place of standard deviations."""
+        median, parts = self.quantiles.index(0.5), outputs.split(self.widths, dim=-1)
+        beliefs = [combine(read_belief(self.loss, p, binary=self.task == "binary", median=median)) for p in parts]
+        return [_in_its_unit(target, belief) for target, belief in zip(self.items, beliefs, strict=True)]
 
     @property
     def column_names(self) -> list[str]:
         """Names of the prediction columns of a table.
 
         ``<target>_pred`` holds real units, the probability of class 1, or the name of the likeliest class; in
-        the last case ``<target>_prob_<class>`` follows for each class.
+        the last case ``<target>_prob_<class>`` follows for each class. Where the loss learns them, there follow
+        ``<target>_std``, a standard deviation in the unit of the column before (of the truth around a number, of a
+        probability), or ``<target>_q<level>`` for each quantile.
         """
         names = []
         for target in self.items:
             names.append(f"{target.name}_pred")
             if self.task == "multiclass":
                 names += [f"{target.name}_prob_{name}" for name in target.classes]
+            if self.learns_spread:
+                names.append(f"{target.name}_std")
+            if self.loss == "quantile":
+                names += [f"{target.name}_q{level:g}" for level in self.quantiles]
         return names
 
-    def columns(self, predictions: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Spread what :meth:`decode` gives over the columns of :attr:`column_names`; NaN rows have no class name."""
-        if self.task != "multiclass":
-            return list(predictions)
+    def columns(self, answers: Sequence[Answered]) -> list[np.ndarray]:
+        """Spread what :meth:`answer` gives over the columns of :attr:`column_names`; NaN rows have no class name."""
         columns: list[np.ndarray] = []
-        for target, value in zip(self.items, predictions, strict=True):
-            known = ~np.isnan(value).any(axis=1)
-            names = np.full(len(value), "", dtype=object)
-            names[known] = np.array(target.classes, dtype=object)[value[known].argmax(axis=1)]
-            columns += [names, *value.T]
+        for target, answered in zip(self.items, answers, strict=True):
+            columns += self._value_columns(target, answered.value)
+            if self.learns_spread:
+                std = answered.epistemic if self.loss == "dirichlet" else answered.std
+                columns.append(_known(std))
+            if answered.quantiles is not None:
+                columns += [*answered.quantiles.T]
         return columns
+
+    def _value_columns(self, target: Target, value: np.ndarray) -> list[np.ndarray]:
+        if self.task != "multiclass":
+            return [value]
+        known = ~np.isnan(value).any(axis=1)
+        names = np.full(len(value), "", dtype=object)
+        names[known] = np.array(target.classes, dtype=object)[value[known].argmax(axis=1)]
+        return [names, *value.T]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for the model file."""
-        return {"task": self.task, "targets": [vars(t) | {"classes": list(t.classes)} for t in self.items]}
+        items = [vars(target) | {"classes": list(target.classes)} for target in self.items]
+        return {"task": self.task, "loss": self.loss, "quantiles": list(self.quantiles), "targets": items}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """From plain data."""
-        return cls(data["task"], tuple(Target(**t | {"classes": tuple(t["classes"])}) for t in data["targets"]))
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """From plain data, of which other entries are passed over; models of molmp 0.1 may have no loss."""
+        items = tuple(Target(**t | {"classes": tuple(t["classes"])}) for t in data["targets"])
+        return cls(data["task"], items, data.get("loss", "auto"), tuple(data.get("quantiles", cls.quantiles)))
 
 
-def mean_prediction(predictions: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
-    """Mean over the members of an ensemble of what ``Targets.decode`` gives for each."""
-    return [np.mean(of_target, axis=0) for of_target in zip(*predictions, strict=True)]
+def _in_its_unit(target: Target, belief: Belief) -> Belief:
+    value, aleatoric, epistemic, quantiles = belief
+    return Belief(
+        value * target.scale + target.center,
+        None if aleatoric is None else aleatoric * target.scale**2,
+        None if epistemic is None else epistemic * target.scale**2,
+        None if quantiles is None else quantiles * target.scale + target.center,
+    )
+
+
+def _known(array: np.ndarray | None) -> np.ndarray:
+    assert array is not None, "the loss learns it"
+    return array

@@ -1,0 +1,40 @@
+"""Options of `molmp train` that say what is learned: the loss and what it weighs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from molmp.training.config import TrainConfig
+from molmp.training.loss_names import LOSS_NAMES
+
+from . import options
+
+__all__ = ["objective_options"]
+
+_LOSSES = ["auto", *dict.fromkeys(name for names in LOSS_NAMES.values() for name in names)]
+
+_OPTIONS = [
+    click.option(
+        "--loss",
+        type=click.Choice(_LOSSES),
+        default=TrainConfig.loss,
+        help=f"What training makes small; auto: {', '.join(names[0] for names in LOSS_NAMES.values())}, by task.",
+    ),
+    click.option(
+        "--quantiles",
+        type=str,
+        multiple=True,
+        metavar="LEVELS",
+        default=TrainConfig.quantiles,
+        callback=options.numbers,
+        help="What --loss quantile learns, separated by commas.",
+    ),
+]
+
+
+def objective_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command these options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

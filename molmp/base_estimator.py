@@ -1,0 +1,150 @@
+"""What the scikit-learn estimators share: parameters, training, files."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from molmp.chem.featurize import Featurized, GraphOptions, featurize
+from molmp.chem.molecules import as_smiles, raise_for_errors
+from molmp.errors import DataError, FileFormatError
+from molmp.inference.predictor import Predictor
+from molmp.nn.model import ModelConfig
+from molmp.tables.splits import Split, draw_validation
+from molmp.training.config import TrainConfig
+from molmp.training.problem import Problem
+from molmp.training.run import Trained, train
+from molmp.training.targets import Answered, Targets
+
+__all__ = ["MPNNBase"]
+
+
+class MPNNBase(BaseEstimator):
+    """What regressor and classifier share: parameters, fitting, files."""
+
+    predictor_: Predictor
+
+    def __init__(
+        self,
+        *,
+        layer: str = ModelConfig.layer,
+        hidden: int = ModelConfig.hidden,
+        steps: int = ModelConfig.steps,
+        readout: str = ModelConfig.readout,
+        dropout: float = ModelConfig.dropout,
+        epochs: int = TrainConfig.epochs,
+        batch_size: int = TrainConfig.batch_size,
+        lr: float = TrainConfig.lr,
+        patience: int = TrainConfig.patience,
+        ensemble: int = TrainConfig.ensemble,
+        loss: str = TrainConfig.loss,
+        quantiles: tuple[float, ...] = TrainConfig.quantiles,
+        explicit_hydrogens: bool = GraphOptions.explicit_hydrogens,
+        standardize: str = GraphOptions.standardize,
+        validation_fraction: float = 0.1,
+        random_state: int = TrainConfig.seed,
+        device: str = "auto",
+        n_jobs: int = 1,
+    ) -> None:
+        self.layer = layer
+        self.hidden = hidden
+        self.steps = steps
+        self.readout = readout
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.patience = patience
+        self.ensemble = ensemble
+        self.loss = loss
+        self.quantiles = quantiles
+        self.explicit_hydrogens = explicit_hydrogens
+        self.standardize = standardize
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.device = device
+        self.n_jobs = n_jobs
+
+    def _train(self, X: Any, labels: np.ndarray, targets: Targets, sample_weight: Any) -> None:
+        network = ModelConfig(
+            layer=self.layer, hidden=self.hidden, steps=self.steps, readout=self.readout, dropout=self.dropout
+        )
+        config = TrainConfig(
+            epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
+            ensemble=self.ensemble, seed=self.random_state, loss=self.loss, quantiles=tuple(self.quantiles),
+        )  # fmt: skip
+        options = GraphOptions(explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize)
+        featurized = self._featurize(X, options)
+        rows = np.arange(len(featurized.graphs))
+        if len(rows) != len(labels):
+            raise DataError(f"X has {len(rows)} molecules but y has {len(labels)} rows")
+        kept, val = draw_validation(rows, self.validation_fraction, self.random_state)
+        weights = None if sample_weight is None else _checked_weights(sample_weight, len(rows))
+        problem = Problem(
+            featurized=featurized, options=options, targets=targets, labels=labels, weights=weights,
+            split=Split(kept, val, rows[:0]),
+        )  # fmt: skip
+        *_, trained = train(problem, network, config, device=self.device)
+        assert isinstance(trained, Trained)
+        self.predictor_ = Predictor(trained.bundle, self.device)
+        self.history_ = trained.history
+
+    def _featurize(self, X: Any, options: GraphOptions) -> Featurized:
+        featurized = featurize(as_smiles(X), options, n_jobs=self.n_jobs)
+        raise_for_errors(featurized.errors)
+        return featurized
+
+    def _answers(self, X: Any) -> list[Answered]:
+        check_is_fitted(self, "predictor_")
+        featurized = self._featurize(X, self.predictor_.bundle.options)
+        return self.predictor_.answer(featurized).targets
+
+    def save(self, folder: str | Path) -> None:
+        """Write the trained model as a folder that ``molmp predict --model`` and :meth:`load` read."""
+        check_is_fitted(self, "predictor_")
+        self.predictor_.save(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a model that was saved here or trained by ``molmp train``.
+
+        Raises
+        ------
+        FileFormatError
+            No model, a damaged one, or one of another task.
+        """
+        predictor = Predictor.load(folder)
+        bundle = predictor.bundle
+        if bundle.targets.task not in cls._tasks:
+            raise FileFormatError(
+                f"{folder} is a {bundle.targets.task} model; {cls.__name__} loads {' or '.join(cls._tasks)}"
+            )
+        here = cls().get_params()
+        stored: dict[str, Any] = {**bundle.network.to_dict(), **bundle.training.to_dict(), **bundle.options.to_dict()}
+        stored["quantiles"] = bundle.training.quantiles
+        estimator = cls(**{name: stored[name] for name in here if name in stored}, random_state=bundle.training.seed)
+        estimator.predictor_ = predictor
+        estimator._restore(bundle.targets)
+        return estimator
+
+    _tasks: tuple[str, ...] = ()
+
+    def _restore(self, targets: Targets) -> None:
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, True, False
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _checked_weights(sample_weight: Any, num_rows: int) -> np.ndarray:
+    weights = np.asarray(sample_weight, dtype=float)
+    if weights.shape != (num_rows,):
+        raise DataError(f"sample_weight has shape {weights.shape}, X has {num_rows} molecules")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise DataError("sample_weight must be finite and not negative")
+    return weights
