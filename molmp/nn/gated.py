@@ -3,7 +3,6 @@
 Shapes: R rows of this level, S rows of the level before, D hidden width, E members of an ensemble.
 """
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,6 +18,9 @@ __all__ = ["GatedUpdate"]
 
 BLOCK = 1024
 """Rows updated together where no gradient is wanted: their gates stay in the processor's cache."""
+
+CACHED = 1 << 13
+"""Numbers of all members' messages together below which calling costs more than computing."""
 
 
 class GatedUpdate(nn.GRUCell):
@@ -42,12 +44,30 @@ class GatedUpdate(nn.GRUCell):
     def forward(self, message_RD: Tensor, before_SD: Tensor, previous: Rows | None = None) -> Tensor:  # type: ignore[override]
         """Update the states ``before_SD[previous]``, shape ``(R, D)``; without ``previous`` the rows match."""
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        if plain():
-            return _formula(message_RD, before_SD, *weights, previous)
-        if not torch.is_grad_enabled() and before_SD.device.type == "cpu":
-            return _in_blocks(message_RD, before_SD, *weights, previous)
-        after_RD: Tensor = _Gated.apply(message_RD, before_SD, *weights, previous)
-        return after_RD
+        if self.weight_ih.dim() == 2 or _at_once(message_RD):
+            return _update(message_RD, before_SD, *weights, previous)
+        members = len(self.weight_ih)
+        each = zip(message_RD.chunk(members), before_SD.chunk(members), zip(*weights, strict=True), strict=True)
+        of_one = None if previous is None else previous.member
+        return torch.cat([_update(m, h, *own, of_one) for m, h, own in each])
+
+
+def _at_once(message_RD: Tensor) -> bool:
+    """Whether to update several members in one call: each number is read and written by a dozen operations, and one
+    member's stay in the processor's cache."""
+    return torch.is_grad_enabled() and (message_RD.device.type != "cpu" or message_RD.numel() < CACHED)
+
+
+def _update(
+    m_RD: Tensor, before_SD: Tensor, W_i: Tensor, W_h: Tensor, b_i: Tensor, b_h: Tensor, previous: Rows | None
+) -> Tensor:
+    weights = (W_i, W_h, b_i, b_h)
+    if plain():
+        return _formula(m_RD, before_SD, *weights, previous)
+    if not torch.is_grad_enabled() and before_SD.device.type == "cpu":
+        return _in_blocks(m_RD, before_SD, *weights, previous)
+    after_RD: Tensor = _Gated.apply(m_RD, before_SD, *weights, previous)
+    return after_RD
 
 
 def _formula(
@@ -67,25 +87,17 @@ def _in_blocks(
     D = before_SD.shape[1]
     hidden_SG = matmul(before_SD, W_h, b_h)
     out_RD = torch.empty_like(m_RD)
-    for rows, W, b in _blocks(m_RD.shape[0], W_i, b_i):
+    for start in range(0, m_RD.shape[0], BLOCK):
+        rows = slice(start, start + BLOCK)
         hidden, h = hidden_SG[rows], before_SD[rows]
         if previous is not None:
             hidden = hidden_SG.index_select(0, previous.index[rows])
             h = before_SD.index_select(0, previous.index[rows])
-        gates = matmul(m_RD[rows], W, b)
+        gates = matmul(m_RD[rows], W_i, b_i)
         r_and_z = gates[:, : 2 * D].add_(hidden[:, : 2 * D]).sigmoid_()
         n = tanh_(gates[:, 2 * D :].addcmul_(r_and_z[:, :D], hidden[:, 2 * D :]))
         torch.lerp(n, h, r_and_z[:, D:], out=out_RD[rows])
     return out_RD
-
-
-def _blocks(num_rows: int, W_i: Tensor, b_i: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Cut rows, member by member, into blocks; each comes with the weights that it meets."""
-    members = [(W_i, b_i)] if W_i.dim() == 2 else list(zip(W_i, b_i, strict=True))
-    size = num_rows // len(members)
-    for e, (W, b) in enumerate(members):
-        for start in range(e * size, (e + 1) * size, BLOCK):
-            yield slice(start, min(start + BLOCK, (e + 1) * size)), W, b
 
 
 class _Gated(torch.autograd.Function):

@@ -38,11 +38,10 @@ class _GroupedMatmul(torch.autograd.Function):
         ctx.save_for_backward(x_RD, matrices_TDF)
         ctx.rows, ctx.counts, ctx.members = rows, counts, members
         x_QD = x_RD.index_select(0, rows.index)
-        out_QF = x_QD.new_empty(x_QD.shape[0], matrices_TDF.shape[2])
         if members > 1:
-            for x, matrix, out in zip(*_of_members(members, counts, x_QD, matrices_TDF, out_QF), strict=True):
-                matmul_each(x, matrix, out)
-            return out_QF
+            pairs = zip(_cut(x_QD, counts, members), _by_type(matrices_TDF, members), strict=True)
+            return torch.cat([matmul_each(x, matrix) for x, matrix in pairs], 1).flatten(0, 1)
+        out_QF = x_QD.new_empty(x_QD.shape[0], matrices_TDF.shape[2])
         for x, matrix, out in zip(x_QD.split(counts), matrices_TDF, out_QF.split(counts), strict=True):
             matmul(x, matrix.t(), out=out)
         return out_QF
@@ -54,17 +53,13 @@ class _GroupedMatmul(torch.autograd.Function):
             counts = ctx.counts * ctx.members
             return (*_differentiable(grad_QF, take(x_RD, ctx.rows), matrices_TDF, ctx.rows, counts), None, None, None)
         x_QD = x_RD.index_select(0, ctx.rows.index)
-        grad_x, grad_matrices = torch.empty_like(x_QD), torch.empty_like(matrices_TDF)
         if ctx.members > 1:
-            members, counts = ctx.members, ctx.counts
-            several = zip(
-                *_of_members(members, counts, grad_QF, matrices_TDF, grad_x),
-                *_of_members(members, counts, x_QD, grad_matrices)[:2], strict=True,
-            )  # fmt: skip
-            for grad, matrix, out, x, out_matrix in several:
-                matmul_each(grad, matrix.mT, out)
-                matmul_each(x.mT, grad, out_matrix)
-            return bag_sum(grad_x, ctx.rows.groups), grad_matrices, None, None, None
+            grads, xs = (_cut(t, ctx.counts, ctx.members) for t in (grad_QF, x_QD))
+            matrices = _by_type(matrices_TDF, ctx.members)
+            back = torch.cat([matmul_each(grad, m.mT) for grad, m in zip(grads, matrices, strict=True)], 1)
+            of_matrices = torch.stack([matmul_each(x.mT, grad) for x, grad in zip(xs, grads, strict=True)], 1)
+            return bag_sum(back.flatten(0, 1), ctx.rows.groups), of_matrices.flatten(0, 1), None, None, None
+        grad_x, grad_matrices = torch.empty_like(x_QD), torch.empty_like(matrices_TDF)
         parts = (t.split(ctx.counts) for t in (grad_QF, x_QD, grad_x))
         for grad, x, out, matrix, out_matrix in zip(*parts, matrices_TDF, grad_matrices, strict=True):
             matmul(grad, matrix, out=out)
@@ -72,10 +67,14 @@ class _GroupedMatmul(torch.autograd.Function):
         return bag_sum(grad_x, ctx.rows.groups), grad_matrices, None, None, None
 
 
-def _of_members(members: int, counts: tuple[int, ...], first: Tensor, matrices: Tensor, *more: Tensor) -> list[Any]:
-    """For each type: its part of every tensor of rows, ``(E, rows, .)``, and its matrices, ``(E, D, F)``."""
-    parts = [t.unflatten(0, (members, -1)).split(counts, 1) for t in (first, *more)]
-    return [parts[0], matrices.unflatten(0, (members, -1)).unbind(1), *parts[1:]]
+def _cut(x_QD: Tensor, counts: tuple[int, ...], members: int) -> tuple[Tensor, ...]:
+    """The rows of each type, shape ``(E, rows, D)``."""
+    return x_QD.unflatten(0, (members, -1)).split(counts, 1)
+
+
+def _by_type(matrices_TDF: Tensor, members: int) -> tuple[Tensor, ...]:
+    """The matrices of each type, shape ``(E, D, F)``."""
+    return matrices_TDF.unflatten(0, (members, -1)).unbind(1)
 
 
 def _differentiable(

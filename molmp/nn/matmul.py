@@ -33,7 +33,7 @@ def matmul(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None = None, out: Tensor
     tensor([[11.]])
     """
     if w_NK.dim() == 3:
-        return _of_members(x_MK, w_NK, bias_N)
+        return matmul_each(x_MK.unflatten(0, (len(w_NK), -1)), w_NK.mT, bias_N).flatten(0, 1)
     rows = _rows_for_onednn(x_MK, w_NK, w_NK.shape[0])
     if rows == 0:
         return _mkl(x_MK, w_NK, bias_N, out)
@@ -68,27 +68,16 @@ def matmul_transposed(x_MK: Tensor, y_MN: Tensor, members: int | None = None) ->
     return out_KN if rows == x_MK.shape[0] else out_KN.addmm_(x_MK[rows:].t(), y_MN[rows:])
 
 
-def matmul_each(x_EMK: Tensor, w_EKN: Tensor, out_EMN: Tensor) -> None:
-    """Write ``x[e] @ w[e]`` into ``out[e]`` for each member."""
-    if _small(x_EMK.shape[1] * x_EMK.shape[2] * w_EKN.shape[2]):
-        torch.bmm(x_EMK, w_EKN, out=out_EMN)
-        return
-    for x, w, out in zip(x_EMK, w_EKN, out_EMN, strict=True):
-        matmul(x, w.t(), out=out)
-
-
-def _of_members(x_MK: Tensor, w_ENK: Tensor, bias_EN: Tensor | None) -> Tensor:
-    E, N, K = w_ENK.shape
-    x_EMK = x_MK.unflatten(0, (E, -1))
-    if bias_EN is not None and _small(x_EMK.shape[1] * K * N):
-        return torch.baddbmm(bias_EN.unsqueeze(1), x_EMK, w_ENK.mT).flatten(0, 1)
-    out_EMN = x_MK.new_empty(E, x_EMK.shape[1], N)
-    if bias_EN is None:
-        matmul_each(x_EMK, w_ENK.mT, out_EMN)
-        return out_EMN.flatten(0, 1)
-    for x, w, bias, out in zip(x_EMK, w_ENK, bias_EN, out_EMN, strict=True):
+def matmul_each(x_EMK: Tensor, w_EKN: Tensor, bias_EN: Tensor | None = None) -> Tensor:
+    """Return ``x[e] @ w[e] + bias[e]`` for each member, shape ``(E, M, N)``."""
+    E, M, K = x_EMK.shape
+    if _small(M * K * w_EKN.shape[2]):
+        return torch.bmm(x_EMK, w_EKN) if bias_EN is None else torch.baddbmm(bias_EN.unsqueeze(1), x_EMK, w_EKN)
+    out_EMN = x_EMK.new_empty(E, M, w_EKN.shape[2])
+    biases = [None] * E if bias_EN is None else bias_EN
+    for x, w, bias, out in zip(x_EMK, w_EKN.mT, biases, out_EMN, strict=True):
         matmul(x, w, bias, out)
-    return out_EMN.flatten(0, 1)
+    return out_EMN
 
 
 def _small(multiplications: int) -> bool:

@@ -11,7 +11,6 @@ same batch, with equal results.
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +19,6 @@ from torch.func import functional_call
 
 from molmp.nn.batch import GraphBatch, Level, Messages
 from molmp.nn.dropout import dropout_of
-from molmp.nn.segment import Bags, Rows
 
 __all__ = ["Members", "lay_out"]
 
@@ -42,6 +40,9 @@ class Members(nn.Module):
     >>> torch.equal(members.weights(1)["weight"], models[1].weight)
     True
     """
+
+    network: Any
+    """A copy of the first model, with the weights of all."""
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -100,46 +101,29 @@ class Members(nn.Module):
 def lay_out(batch: GraphBatch, members: int) -> GraphBatch:
     """Repeat a batch for each member, with rows, atoms and bond types of its own."""
     levels: dict[int, Level] = {}  # flat batches have one record for all levels, which keeps what it worked out
+    for level in batch.levels:
+        if id(level) not in levels:
+            levels[id(level)] = _repeat_level(level, len(batch.bond_codes), members)
     return GraphBatch(
         atom_codes=batch.atom_codes.repeat(members, 1),
         bond_codes=batch.bond_codes.repeat(members, 1),
-        start=None if batch.start is None else _repeat_rows(batch.start, members),
-        levels=tuple(
-            levels.setdefault(id(level), _repeat_level(level, len(batch.bond_codes), members)) for level in batch.levels
-        ),
-        molecules=_repeat_bags(batch.molecules, members),
+        start=None if batch.start is None else batch.start.repeat(members),
+        levels=tuple(levels[id(level)] for level in batch.levels),
+        molecules=batch.molecules.repeat(members),
     )
 
 
 def _repeat_level(level: Level, num_types: int, members: int) -> Level:
     pairs = level.pairs
-    return Level(
-        Messages(
-            source=_repeat_rows(pairs.source, members),
-            bond_type=_repeat(pairs.bond_type, num_types, members),
-            inbox=_repeat_bags(pairs.inbox, members),
-            counts=pairs.counts,
-            members=members,
-        ),
-        None if level.previous is None else _repeat_rows(level.previous, members),
+    first_E = torch.arange(members, device=pairs.bond_type.device) * num_types
+    messages = Messages(
+        source=pairs.source.repeat(members),
+        bond_type=(pairs.bond_type + first_E.unsqueeze(1)).flatten(),
+        inbox=pairs.inbox.repeat(members),
+        counts=pairs.counts,
+        members=members,
     )
-
-
-def _repeat_rows(rows: Rows, members: int) -> Rows:
-    return replace(rows, index=_repeat(rows.index, rows.num_rows, members), num_rows=rows.num_rows * members)
-
-
-def _repeat_bags(bags: Bags, members: int) -> Bags:
-    entries = bags.rows.index.shape[0]
-    offsets = _repeat(bags.offsets[:-1], entries, members)
-    end = offsets.new_full((1,), entries * members)
-    return Bags(_repeat_rows(bags.rows, members), torch.cat([offsets, end]))
-
-
-def _repeat(index: Tensor, step: int, members: int) -> Tensor:
-    """Repeat numbers, each time larger by ``step``."""
-    first_E = torch.arange(0, members * step, step, device=index.device) if step else index.new_zeros(members)
-    return (index + first_E.unsqueeze(1)).flatten()
+    return Level(messages, None if level.previous is None else level.previous.repeat(members))
 
 
 def _has_weights(module: nn.Module) -> bool:

@@ -39,10 +39,22 @@ class Rows:
     index: Tensor
     """Row of each entry, shape ``(K,)``, int64."""
     num_rows: int
+    member: "Rows | None" = None
+    """The entries of one of several networks, where theirs stand one after the other; see :meth:`repeat`."""
+
+    def repeat(self, members: int) -> "Rows":
+        """Return the entries of several networks, each of which has rows of its own.
+
+        >>> Rows(torch.tensor([1, 0]), 2).repeat(2).index
+        tensor([1, 0, 3, 2])
+        """
+        return Rows(_repeat(self.index, self.num_rows, members), self.num_rows * members, self)
 
     @kept
     def groups(self) -> "Bags":
         """For each row, the entries that name it, in ascending order: ``num_rows`` bags of entries."""
+        if self.member is not None:
+            return self.member.groups.repeat(self.num_rows // max(self.member.num_rows, 1))
         order, offsets = _group(self.index, self.num_rows)
         return Bags(Rows(order, len(order)), offsets)
 
@@ -62,6 +74,12 @@ class Bags:
     def num_bags(self) -> int:
         """``n``; in an export a symbol, which ``len`` would turn into a number."""
         return self.offsets.shape[0] - 1
+
+    def repeat(self, members: int) -> "Bags":
+        """Return the bags of several networks, one after the other; see :meth:`Rows.repeat`."""
+        entries = self.rows.index.shape[0]
+        end = self.offsets.new_full((1,), entries * members)
+        return Bags(self.rows.repeat(members), torch.cat([_repeat(self.offsets[:-1], entries, members), end]))
 
     @kept
     def sizes(self) -> Tensor:
@@ -231,6 +249,12 @@ def _hear_out_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.sparse_csr_tensor(torch.zeros(2, dtype=torch.long), torch.zeros(0, dtype=torch.long), torch.zeros(0))
+
+
+def _repeat(index: Tensor, step: int, members: int) -> Tensor:
+    """Repeat numbers, each time larger by ``step``."""
+    first_E = torch.arange(members, device=index.device) * step
+    return (index + first_E.unsqueeze(1)).flatten()
 
 
 def _group(index: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:

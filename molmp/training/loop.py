@@ -185,8 +185,9 @@ def predict_outputs(members: Members, graphs: DeviceGraphs, rows: np.ndarray) ->
     """Outputs of each network for those rows, in that order, shape ``(E, len(rows), num_outputs)``."""
     members.eval()
     parts = [rows[start : start + EVALUATION_BATCH] for start in range(0, len(rows), EVALUATION_BATCH)]
-    outputs = [members(graphs.batch(part)).float().cpu() for part in parts or [rows]]
-    return torch.cat(outputs, dim=1).numpy()
+    if not parts:
+        return np.zeros((members.num_members, 0, members.network.num_outputs), np.float32)
+    return torch.cat([members(graphs.batch(part)).float().cpu() for part in parts], dim=1).numpy()
 
 
 @dataclass(frozen=True)
