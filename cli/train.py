@@ -98,12 +98,16 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
     expose_value=False,
     help="TOML file of these options, as a run's config.toml.",
 )
+@click.option("--resume", is_flag=True, help="Go on where the same command was stopped.")
 @click.option("--force", is_flag=True, help="Replace RUN where it exists.")
-def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
+def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any) -> None:
     """Train a model on a CSV of molecules and write it into RUN.
 
     The table may be CSV, TSV, SMI, SDF or Parquet, compressed or not. RUN gets the model, metrics.json, history.csv,
     predictions.csv (the test molecules), unreadable.csv (rows that are not used), config.toml, and plots.
+
+    A training that was stopped, in whatever way, goes on with --resume from its last checkpoint, which is some seconds
+    old; the result is the same. Checkpoints stand in RUN.resume until RUN is done.
 
     torchrun --nproc-per-node N -m molmp_cli train ... trains in N processes, each on its own GPU or all on the CPU.
     """
@@ -111,7 +115,8 @@ def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
     config = TrainConfig(**_fields_of(TrainConfig, settings))
 
     from molmp.nn.process import keep_memory, set_threads
-    from molmp.run_folder import new_folder, write_run
+    from molmp.run_folder import is_finished, new_folder, write_run
+    from molmp.training.checkpoints import Checkpoints, checkpoint_folder
     from molmp.training.distributed import join
     from molmp.training.metrics import MAIN_METRIC
     from molmp.training.problem import unreadable_rows
@@ -119,11 +124,17 @@ def train(table: Path, output: Path, force: bool, **settings: Any) -> None:
 
     set_threads()
     keep_memory()
+    if resume and is_finished(output, options.render_config(settings)):
+        options.tell(f"{output} is finished; nothing is left to resume")
+        return
     with join(settings["device"]) as ranks, ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            Checkpoints(checkpoint_folder(output), resume=resume, is_writer=ranks.is_main, tell=options.tell)
+        )
         folder = stack.enter_context(new_folder(output, replace=force)) if ranks.is_main else None
         problem, dataset = _read(table, settings)
         metric = MAIN_METRIC[problem.targets.task]
-        records = train(problem, network, config, device=settings["device"], ranks=ranks)
+        records = train(problem, network, config, device=settings["device"], ranks=ranks, checkpoints=checkpoints)
         trained = follow(records, len(problem.split.train), config.epochs, metric)
         if folder is None:  # the main process writes what all have found
             return

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,10 +13,17 @@ import numpy as np
 from molmp.errors import ConfigError, MissingExtraError
 from molmp.inference.model_file import save_bundle
 from molmp.plots import plot_curves, plot_parity, plot_roc
+from molmp.tables.write import remove_orphans, scratch_path
 from molmp.training.metrics import MAIN_METRIC
 from molmp.training.run import Trained
 
-__all__ = ["new_folder", "write_run"]
+__all__ = ["is_finished", "new_folder", "write_run"]
+
+
+def is_finished(path: str | Path, config: str) -> bool:
+    """Whether a run is complete there that was made with that ``config.toml``."""
+    stored = Path(path) / "config.toml"
+    return stored.is_file() and stored.read_text() == config
 
 
 @contextmanager
@@ -35,7 +41,8 @@ def new_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file, not a folder that could be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    remove_orphans(path)
+    temporary = scratch_path(path)
     temporary.mkdir()
     try:
         yield temporary

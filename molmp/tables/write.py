@@ -14,6 +14,7 @@ import io
 import os
 import platform
 import secrets
+import shutil
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from molmp.errors import ConfigError, DataError
 from molmp.tables.parquet import ParquetSink
 from molmp.tables.rows import Layout, Row
 
-__all__ = ["Writer", "atomic_path", "open_writer", "remove_orphans"]
+__all__ = ["Writer", "atomic_path", "open_writer", "remove_orphans", "scratch_path"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
@@ -176,7 +177,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if final.exists() and not final.is_file():
         yield final
         return
-    temporary = final.with_name(f"{_part_prefix(final)}{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = scratch_path(final)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -187,23 +188,31 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def _part_prefix(final: Path) -> str:
-    """How names of temporary files of this machine begin."""
+def scratch_path(final: Path) -> Path:
+    """Return a new name beside ``final`` for what becomes it when it is complete."""
+    return final.with_name(f"{_scratch_prefix(final)}{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def _scratch_prefix(final: Path) -> str:
+    """How such names begin on this machine."""
     return f".{final.name[:200]}.{zlib.crc32(platform.node().encode()):08x}-"
 
 
 def remove_orphans(path: str | Path) -> None:
-    """Remove temporary files for ``path`` that processes of this machine left when they were killed."""
+    """Remove scratch files and folders for ``path`` of processes of this machine that were killed."""
     if os.name != "posix":
         return
     final = Path(os.path.realpath(path))
-    prefix = _part_prefix(final)
+    prefix = _scratch_prefix(final)
     for file in final.parent.iterdir():
         number = file.name.removeprefix(prefix).partition("-")[0]
         if file.name.startswith(prefix) and file.suffix == ".part" and number.isdigit():
             try:
                 os.kill(int(number), 0)  # sends nothing: asks whether there is such a process
             except ProcessLookupError:
-                file.unlink(missing_ok=True)
+                if file.is_dir():
+                    shutil.rmtree(file, ignore_errors=True)
+                else:
+                    file.unlink(missing_ok=True)
             except OSError:  # somebody else's
                 continue

@@ -6,9 +6,9 @@ Shapes: E networks, n molecules, B of them in a batch, O outputs of a network.
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +18,12 @@ from molmp.errors import DataError
 from molmp.nn.batch import DeviceGraphs
 from molmp.nn.dropout import dropout_seeds
 from molmp.nn.members import Members
+from molmp.training.checkpoints import Checkpoints
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
 from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC, evaluate
 from molmp.training.objective import Known, objective
+from molmp.training.place import Best, Epoch, Place
 from molmp.training.targets import Targets
 
 __all__ = ["Epoch", "Examples", "Plan", "Step", "fit", "predict_outputs"]
@@ -34,25 +36,6 @@ class Step(NamedTuple):
 
     epoch: int
     num_molecules: int
-
-
-class Epoch(NamedTuple):
-    """One pass over the training molecules is done, as one network saw it."""
-
-    member: int
-    """The network, counted from 0."""
-    epoch: int
-    """Counted from 1."""
-    train_loss: float
-    val_loss: float
-    val_score: float
-    """The task's main metric on the validation molecules."""
-    best: bool
-    """Whether this is its best epoch so far."""
-    lr: float
-    seconds: float
-    molecules_per_second: float
-    """Training molecules over the time of the whole epoch, validation included; each counts once for all networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +74,7 @@ class Plan(NamedTuple):
 
 
 def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: TrainConfig, *, ranks: Ranks = ALONE,
+        state: Mapping[str, Any] | None = None, checkpoints: Checkpoints | None = None,
         ) -> Iterator[Step | Epoch]:  # fmt: skip
     """Train all ``members`` in one pass and in place; when the iterator ends they hold their best epochs' weights.
 
@@ -101,38 +85,35 @@ def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: Tra
     The order of epoch ``e`` depends on ``(config.seed, e)`` alone, and what dropout draws in it on ``(plan.seed, e)``;
     among several processes dropout draws something else in each.
 
+    ``checkpoints`` keep where the training is; given back as ``state``, training goes on there and ends the same to the
+    bit on the CPU. The records of epochs that were done before come first again.
+
     Raises
     ------
     DataError
         A loss is no longer finite; the networks then hold the best epochs before that.
     """
     learner = _Learner(members, examples, plans, config, ranks)
-    best = [_Best() for _ in plans]
-    for epoch in range(1, config.epochs + 1):
-        started = time.perf_counter()
+    place = Place(learner.new_totals(), [Best() for _ in plans], []) if state is None else learner.restore(state)
+    if place.records:
+        yield Step(place.epoch - 1, (place.epoch - 1) * len(learner.rows))
+    yield from place.records
+    while place.epoch <= config.epochs and not all(b.is_over(place.epoch, config.patience) for b in place.best):
+        started = time.perf_counter() - place.seconds
         members.train()
-        totals_E = torch.zeros(members.num_members, device=examples.graphs.device)
-        for step, rows in enumerate(_batches(learner.rows, config.batch_size, config.seed, epoch)):
-            totals_E += learner.step(rows, epoch, step)
-            yield Step(epoch, len(rows))
-        train_losses = ranks.mean(totals_E) / [len(plan.train) for plan in plans]
-        validate = partial(_validate, members, examples, plans)
-        scores = ranks.from_main(validate, (len(plans), 2), examples.graphs.device)
-        seconds = time.perf_counter() - started
-        for e, (train_loss, val_loss, val_score) in enumerate(np.column_stack([train_losses, scores]).tolist()):
-            if best[e].is_over(epoch, config.patience):
-                continue
-            if not math.isfinite(train_loss + val_loss):
-                _restore(members, best)
-                raise DataError(_diverged(epoch, config))
-            criterion = _criterion(examples.targets, val_loss, val_score)
-            if improved := criterion < best[e].criterion:
-                best[e] = _Best(criterion, epoch, members.weights(e))
-            speed = len(learner.rows) / seconds
-            yield Epoch(e, epoch, train_loss, val_loss, val_score, improved, learner.rate, seconds, speed)
-        if all(b.is_over(epoch + 1, config.patience) for b in best):
-            break
-    _restore(members, best)
+        for step, rows in enumerate(_batches(learner.rows, config.batch_size, config.seed, place.epoch)):
+            if step >= place.step:
+                place.totals.add_(learner.step(rows, place.epoch, step))
+            yield Step(place.epoch, len(rows))
+            # Of several processes each has added up its own share of the losses: they wait for the epoch's end.
+            if checkpoints is not None and step >= place.step and ranks.size == 1 and checkpoints.is_due():
+                checkpoints.save(learner.state(replace(place, step=step + 1, seconds=time.perf_counter() - started)))
+        records = _judge(learner, examples, config, place, started)
+        yield from records
+        place = Place(learner.new_totals(), place.best, place.records + records, place.epoch + 1)
+        if checkpoints is not None and checkpoints.is_due():
+            checkpoints.save(learner.state(place))
+    _restore(members, place.best)
 
 
 class _Learner:
@@ -155,6 +136,22 @@ class _Learner:
         )
         shape = _Schedule(config, math.ceil(len(self.rows) / config.batch_size))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, shape)
+
+    def new_totals(self) -> Tensor:
+        """Losses of an epoch that begins."""
+        return torch.zeros(self.members.num_members, device=self.device)
+
+    def state(self, place: Place) -> dict[str, Any]:
+        """All that decides how the training goes on from ``place``."""
+        parts: dict[str, Any] = {"network": self.members, "optimizer": self.optimizer, "schedule": self.schedule}
+        return {name: part.state_dict() for name, part in parts.items()} | {"place": place.to_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> Place:
+        """Go on from what :meth:`state` returned."""
+        self.members.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        return Place.from_dict(state["place"], self.device)
 
     @property
     def rate(self) -> float:
@@ -190,19 +187,6 @@ def predict_outputs(members: Members, graphs: DeviceGraphs, rows: np.ndarray) ->
     return torch.cat([members(graphs.batch(part)).float().cpu() for part in parts], dim=1).numpy()
 
 
-@dataclass(frozen=True)
-class _Best:
-    """The best epoch of a network so far."""
-
-    criterion: tuple[float, float] = (math.inf, math.inf)
-    epoch: int = 0
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def is_over(self, epoch: int, patience: int) -> bool:
-        """Whether patience ended before that epoch."""
-        return bool(patience) and epoch - 1 - self.epoch >= patience
-
-
 class _Schedule:
     """Factor of the learning rate at a step: up a line, then down half a cosine to 0.01."""
 
@@ -225,6 +209,27 @@ def _batches(rows: np.ndarray, size: int, seed: int, epoch: int) -> Iterator[np.
 
 def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _judge(learner: _Learner, examples: Examples, config: TrainConfig, place: Place, started: float) -> list[Epoch]:
+    """Score every network after an epoch, and keep the weights of those that are better than before."""
+    members, ranks, records = learner.members, learner.ranks, []
+    train_losses = ranks.mean(place.totals) / [len(plan.train) for plan in learner.plans]
+    validate = partial(_validate, members, examples, learner.plans)
+    scores = ranks.from_main(validate, (len(learner.plans), 2), learner.device)
+    seconds = time.perf_counter() - started
+    for e, (train_loss, val_loss, val_score) in enumerate(np.column_stack([train_losses, scores]).tolist()):
+        if place.best[e].is_over(place.epoch, config.patience):
+            continue
+        if not math.isfinite(train_loss + val_loss):
+            _restore(members, place.best)
+            raise DataError(_diverged(place.epoch, config))
+        criterion = _criterion(examples.targets, val_loss, val_score)
+        if improved := criterion < place.best[e].criterion:
+            place.best[e] = Best(criterion, place.epoch, members.weights(e))
+        speed = len(learner.rows) / seconds
+        records.append(Epoch(e, place.epoch, train_loss, val_loss, val_score, improved, learner.rate, seconds, speed))
+    return records
 
 
 def _validate(members: Members, examples: Examples, plans: Sequence[Plan]) -> np.ndarray:
@@ -256,7 +261,7 @@ def _criterion(targets: Targets, val_loss: float, val_score: float) -> tuple[flo
     return val_score if MAIN_METRIC[targets.task] in LOWER_IS_BETTER else -val_score, val_loss
 
 
-def _restore(members: Members, best: Sequence[_Best]) -> None:
+def _restore(members: Members, best: Sequence[Best]) -> None:
     for e, of_member in enumerate(best):
         if of_member.weights:
             members.set_weights(e, of_member.weights)

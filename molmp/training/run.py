@@ -11,12 +11,15 @@ from molmp.errors import DataError
 from molmp.nn.batch import DeviceGraphs
 from molmp.nn.members import Members
 from molmp.nn.model import ModelConfig, MoleculeModel
-from molmp.training.bundle import Bundle
+from molmp.nn.process import set_threads
+from molmp.training.bundle import Bundle, versions
+from molmp.training.checkpoints import Checkpoints
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
 from molmp.training.loop import Epoch, Examples, Plan, Step, fit, predict_outputs
 from molmp.training.metrics import evaluate
 from molmp.training.problem import Problem
+from molmp.training.state import digest
 from molmp.training.targets import Answered, Targets
 
 __all__ = ["MemberDone", "Trained", "new_model", "train"]
@@ -53,13 +56,24 @@ class Trained(NamedTuple):
 
 
 def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device: str = "auto",
-          ranks: Ranks = ALONE) -> Iterator[Step | Epoch | MemberDone | Trained]:  # fmt: skip
+          ranks: Ranks = ALONE, checkpoints: Checkpoints | None = None,
+          ) -> Iterator[Step | Epoch | MemberDone | Trained]:  # fmt: skip
     """Train a model. Yields each step, each epoch of each member, the members when they are
     done, and last a :class:`Trained`.
 
-    ``ranks`` are those of :func:`molmp.training.distributed.join` where several processes train together.
+    ``ranks`` are those of :func:`molmp.training.distributed.join` where several processes train together. With
+    ``checkpoints`` a training that was stopped goes on: on the CPU all ends the same to the bit, computed with as many
+    threads.
+
+    Raises
+    ------
+    DataError, DeviceError
+        There is nothing to learn from; a loss is no longer finite; there is no such device.
+    ConfigError, FileFormatError
+        ``checkpoints`` that shall be resumed are those of another training, or damaged.
     """
     where = ranks.pick_device(device)
+    state = None if checkpoints is None else _last_state(checkpoints, problem, network, config, where, ranks)
     graphs = DeviceGraphs(problem.featurized.graphs, where, steps=network.steps)
     parts = {name: _places(problem.featurized.rows, getattr(problem.split, name)) for name in ("train", "val", "test")}
     labels = problem.labels[problem.featurized.rows]
@@ -72,7 +86,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     plans = [Plan(config.seed + member, useful, parts["val"]) for member in range(config.ensemble)]
     members = Members([new_model(network, targets.num_outputs, plan.seed).to(where) for plan in plans])
     epochs: list[Epoch] = []
-    for record in fit(members, examples, plans, config, ranks=ranks):
+    for record in fit(members, examples, plans, config, ranks=ranks, state=state, checkpoints=checkpoints):
         if isinstance(record, Epoch):
             epochs.append(record)
         yield record
@@ -97,6 +111,24 @@ def new_model(network: ModelConfig, num_outputs: int, seed: int) -> MoleculeMode
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MoleculeModel(network, num_outputs)
+
+
+def _last_state(checkpoints: Checkpoints, problem: Problem, network: ModelConfig, config: TrainConfig,
+                device: torch.device, ranks: Ranks) -> dict[str, Any] | None:  # fmt: skip
+    """Return the state that an earlier run has left, if this one has the same data and options."""
+    if device.type == "cpu" and (threads := checkpoints.found("threads")):
+        set_threads(threads)
+    return checkpoints.load(
+        {
+            **network.to_dict(),
+            **config.to_dict(),
+            "data": digest(problem),
+            "device": device.type,
+            "threads": torch.get_num_threads() if device.type == "cpu" else None,
+            "processes": ranks.size,
+            **{f"version of {name}": version for name, version in versions().items() if name != "python"},
+        }
+    )
 
 
 def _places(readable: np.ndarray, rows: np.ndarray) -> np.ndarray:
