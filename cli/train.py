@@ -139,7 +139,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         if folder is None:  # the main process writes what all have found
             return
         reasons = unreadable_rows(dataset, problem.featurized)
-        for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons):
+        for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons, dataset.sides):
             options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
     _print_summary(output, trained.bundle.metrics["test"])

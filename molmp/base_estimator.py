@@ -67,7 +67,9 @@ class MPNNBase(BaseEstimator):
         self.device = device
         self.n_jobs = n_jobs
 
-    def _train(self, X: Any, labels: np.ndarray, targets: Targets, sample_weight: Any) -> None:
+    def _train(
+        self, X: Any, labels: np.ndarray, targets: Targets, sample_weight: Any, sides: np.ndarray | None = None
+    ) -> None:
         network = ModelConfig(
             layer=self.layer, hidden=self.hidden, steps=self.steps, readout=self.readout, dropout=self.dropout
         )
@@ -83,7 +85,8 @@ class MPNNBase(BaseEstimator):
         kept, val = draw_validation(rows, self.validation_fraction, self.random_state)
         weights = None if sample_weight is None else _checked_weights(sample_weight, len(rows))
         problem = Problem(
-            featurized=featurized, options=options, targets=targets, labels=labels, weights=weights,
+            featurized=featurized, options=options, targets=targets, labels=labels, sides=sides,
+            weights=weights,
             split=Split(kept, val, rows[:0]),
         )  # fmt: skip
         *_, trained = train(problem, network, config, device=self.device)

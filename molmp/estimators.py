@@ -10,6 +10,8 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from molmp.base_estimator import MPNNBase
 from molmp.errors import ConfigError, DataError, listed
+from molmp.tables.numbers import read_numbers
+from molmp.training.metrics import evaluate
 from molmp.training.targets import Target, Targets
 
 __all__ = ["MPNNClassifier", "MPNNRegressor"]
@@ -48,19 +50,29 @@ class MPNNRegressor(RegressorMixin, MPNNBase):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on SMILES ``X`` (list, array, series or one-column frame) and ``y``, shape ``(n,)`` or ``(n, t)``.
 
-        ``y`` may hold NaN for labels that are missing. Raises ``InvalidSmilesError`` naming every unreadable SMILES.
+        ``y`` may hold NaN for labels that are missing, and text for bounds: ``["1.5", "<5", ">10"]``. Raises
+        ``InvalidSmilesError`` naming every unreadable SMILES.
         """
-        labels = np.asarray(y, dtype=float)
-        if np.isinf(labels).any():
-            raise DataError(f"y has {int(np.isinf(labels).sum())} infinite values")
+        labels, sides = read_numbers(y)
         self.single_output_ = labels.ndim == 1
-        labels = labels.reshape(len(labels), -1)
+        labels, sides = labels.reshape(len(labels), -1), sides.reshape(len(labels), -1)
         names = getattr(
             y, "columns", [getattr(y, "name", None) or "y"] if self.single_output_ else range(labels.shape[1])
         )
         targets = Targets("regression", tuple(Target(name=str(name)) for name in names))
-        self._train(X, labels, targets, sample_weight)
+        self._train(X, labels, targets, sample_weight, sides if sides.any() else None)
         return self
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2, mean over the targets; labels that are bounds or missing take no part."""
+        labels, sides = read_numbers(y)
+        if sample_weight is not None or not (sides.any() or np.isnan(labels).any()):
+            return float(super().score(X, y, sample_weight))
+        labels[sides != 0] = np.nan
+        values = np.reshape(self.predict(X), (len(labels), -1))
+        names = [str(target) for target in range(values.shape[1])]
+        r2 = evaluate("regression", names, labels.reshape(values.shape), list(values.T)).mean["r2"]
+        return np.nan if r2 is None else r2
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Values in the unit of ``y``, shape ``(n,)`` or ``(n, t)``.

@@ -40,17 +40,22 @@ def plot_curves(history: Sequence[Mapping[str, Any]], metric: str, path: str | P
 
 
 def plot_parity(names: Sequence[str], labels: np.ndarray, predictions: Sequence[np.ndarray],
-                scores: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:  # fmt: skip
+                scores: Mapping[str, Mapping[str, Any]], path: str | Path,
+                sides: np.ndarray | None = None) -> None:  # fmt: skip
     """Draw predicted against measured values, a panel for each of the first six targets.
 
-    ``labels`` have shape ``(n, t)`` with NaN where missing; ``predictions`` hold ``t`` arrays of shape ``(n,)``.
+    ``labels`` have shape ``(n, t)`` with NaN where missing; ``predictions`` hold ``t`` arrays of shape ``(n,)``. Labels
+    that are bounds (``sides``, shape ``(n, t)``, 1 or -1) are triangles that point to where the truth is.
     """
     figure, panels = _panels(len(names))
-    for axes, name, y, p in zip(panels, names, labels.T, predictions, strict=False):
+    sides = np.zeros(labels.shape) if sides is None else sides
+    for axes, name, y, p, side in zip(panels, names, labels.T, predictions, sides.T, strict=False):
         known = ~np.isnan(y)
         ends = [min(y[known].min(), p[known].min()), max(y[known].max(), p[known].max())] if known.any() else [0, 1]
         axes.plot(ends, ends, color=MUTED, linewidth=1, zorder=0)
-        axes.scatter(y[known], p[known], s=12, color=ACCENT, alpha=0.6, linewidths=0, rasterized=True)
+        for marker, kind in (("o", 0), (">", 1), ("<", -1)):
+            own = known & (side == kind)
+            axes.scatter(y[own], p[own], s=12, color=ACCENT, alpha=0.6, linewidths=0, rasterized=True, marker=marker)
         axes.set(xlabel=f"measured {name}", ylabel=f"predicted {name}", aspect="equal", title=_caption(scores[name]))
     _save(figure, path)
 

@@ -13,6 +13,7 @@ import numpy as np
 from molmp.errors import ConfigError, MissingExtraError
 from molmp.inference.model_file import save_bundle
 from molmp.plots import plot_curves, plot_parity, plot_roc
+from molmp.tables.numbers import bound_text
 from molmp.tables.write import remove_orphans, scratch_path
 from molmp.training.metrics import MAIN_METRIC
 from molmp.training.run import Trained
@@ -54,14 +55,15 @@ def new_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def write_run(
-    folder: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray, unreadable: Mapping[int, str]
-) -> list[str]:
+    folder: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray, unreadable: Mapping[int, str],
+    sides: np.ndarray | None = None,
+) -> list[str]:  # fmt: skip
     """Write a run's files into ``folder``; returns notes on what could not be written.
 
     ``model.json`` and ``model.safetensors`` (the model), ``metrics.json``, ``history.csv``, ``predictions.csv`` (the
     test molecules), ``unreadable.csv`` where there are such rows, and as pictures ``curves.png`` and ``parity.png`` or
     ``roc.png``. ``smiles`` and ``labels`` of shape ``(n, t)`` are those of all input rows, ``unreadable`` the reasons
-    by row.
+    by row; ``sides`` as in :class:`~molmp.training.problem.Problem`.
     """
     bundle = trained.bundle
     save_bundle(bundle, folder)
@@ -73,9 +75,10 @@ def write_run(
             writer.writerow(["row", "smiles", "reason"])
             writer.writerows([row + 1, smiles[row], reason] for row, reason in sorted(unreadable.items()))
     rows = trained.parts["test"]
-    _write_predictions(folder / "predictions.csv", trained, [smiles[row] for row in rows], labels[rows])
+    sides = np.zeros(labels.shape, np.int8) if sides is None else sides
+    _write_predictions(folder / "predictions.csv", trained, [smiles[row] for row in rows], labels[rows], sides[rows])
     try:
-        _draw(folder, trained, labels[rows])
+        _draw(folder, trained, labels[rows], sides[rows])
     except MissingExtraError as error:
         return [f"no plots: {error}"]
     return []
@@ -88,11 +91,13 @@ def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows({k: _cell(v) if isinstance(v, float) else v for k, v in record.items()} for record in history)
 
 
-def _write_predictions(path: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray) -> None:
+def _write_predictions(
+    path: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray, sides: np.ndarray
+) -> None:
     targets = trained.bundle.targets
-    truth = [
-        _class_names(y, t.classes) if targets.task == "multiclass" else y
-        for y, t in zip(labels.T, targets.items, strict=True)
+    truth: list[Any] = [
+        _class_names(y, t.classes) if targets.task == "multiclass" else list(map(bound_text, map(_cell, y), side))
+        for y, side, t in zip(labels.T, sides.T, targets.items, strict=True)
     ]
     columns = [*truth, *targets.columns(trained.answers["test"])]
     with path.open("w", newline="") as file:
@@ -102,7 +107,7 @@ def _write_predictions(path: Path, trained: Trained, smiles: Sequence[str], labe
             writer.writerow([int(row) + 1, smiles[i], *(_cell(column[i]) for column in columns)])
 
 
-def _draw(folder: Path, trained: Trained, labels: np.ndarray) -> None:
+def _draw(folder: Path, trained: Trained, labels: np.ndarray, sides: np.ndarray) -> None:
     bundle = trained.bundle
     plot_curves(trained.history, MAIN_METRIC[bundle.targets.task], folder / "curves.png")
     names, predictions = bundle.targets.names, trained.predictions["test"]
@@ -110,7 +115,7 @@ def _draw(folder: Path, trained: Trained, labels: np.ndarray) -> None:
         return
     if bundle.targets.task == "regression":
         scores = {name: bundle.metrics["per_target"][name]["test"] for name in names}
-        plot_parity(names, labels, predictions, scores, folder / "parity.png")
+        plot_parity(names, labels, predictions, scores, folder / "parity.png", sides)
     elif bundle.targets.task == "binary":
         plot_roc(names, labels, predictions, folder / "roc.png")
     else:

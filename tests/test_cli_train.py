@@ -270,3 +270,23 @@ def test_losses_and_their_columns(table: Path, tmp_path: Path) -> None:
     predicted = molmp("predict", "--model", run, "--smiles", "CCO").stdout.splitlines()
     assert predicted[0] == "smiles,carbons_pred,carbons_q0.1,carbons_q0.5,carbons_q0.9,error"
     assert "quantile" in molmp("info", run).stdout
+
+
+def test_bounds(tmp_path: Path) -> None:
+    cells = [f">{n}" if n > 5 else f"<= {n}" if n == 1 else str(n) for n in (s.count("C") for s in SMILES)]
+    table = write(tmp_path / "t.csv", "smiles,carbons", *(f"{s},{c}" for s, c in zip(SMILES, cells, strict=True)))
+    with table.open("a") as file:
+        file.write("CCCO,~3\n")
+    run = tmp_path / "run"
+    result = molmp("train", table, "-o", run, *QUICK, "--split-sizes", 0.4, 0.1, 0.5)
+    assert result.exit_code == 0, result.output
+    assert "16 of 33 labels of 'carbons' are bounds (3 <, 13 >)" in result.stderr
+    assert "1 labels of 'carbons' are not exact, as '~3'; they are taken as they are" in result.stderr
+    truths = {row["smiles"]: row["carbons"] for row in csv.DictReader((run / "predictions.csv").open())}
+    for smiles, text in truths.items():
+        n = smiles.count("C")
+        assert text == (f">{n}" if n > 5 else f"<{n}" if n == 1 else str(n))
+    assert {">", "<"} < {text[0] for text in truths.values()}
+    assert json.loads((run / "metrics.json").read_text())["per_target"]["carbons"]["test"]["bounds"] > 0
+    refused(molmp("train", table, "-o", tmp_path / "no", *QUICK, "--loss", "evidential"), 2,
+            "16 labels are bounds such as '>10', from which loss 'evidential' cannot learn; mse, mae")  # fmt: skip

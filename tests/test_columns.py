@@ -1,6 +1,7 @@
 """Which column is which, what its cells mean, and every table that cannot be learned from, in words."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 from molmp.errors import ColumnError, ConfigError, DataError
 from molmp.tables.columns import find_smiles_column, find_target_columns, smiles_cell
 from molmp.tables.dataset import load_dataset
-from molmp.tables.labels import Column, is_number, read_labels, read_times, read_weights
+from molmp.tables.labels import Column, read_labels, read_times, read_weights
+from molmp.tables.numbers import is_number, read_numbers
 
 NAN = np.nan
 
@@ -98,7 +100,8 @@ def test_targets_and_what_is_left_out():
         "PUBCHEM_CID": ["17", "99", ""],
         "compoundId": ["17", "99", "4"],
         "name": ["a", "b", "c"],
-        "mixed": ["1", "2", ">3"],
+        "bounds": ["1", "2", "> 3"],
+        "mixed": ["1", "2", ">three"],
         "empty": ["", "NA", "nan"],
         "constant": ["1", "1.0", "1"],
         "split": ["0", "1", "1"],
@@ -110,7 +113,7 @@ def test_targets_and_what_is_left_out():
         "logS": ["-1.5", "2e3", "NA"],
     }
     targets, left_out = find_target_columns(list(table), list(table.values()), taken=[1])
-    assert [list(table)[i] for i in targets] == ["step", "num_rings", "ok", "logS"]
+    assert [list(table)[i] for i in targets] == ["bounds", "step", "num_rings", "ok", "logS"]
     assert left_out == {
         "rank": "a count of the rows",
         "": "an identifier by its name",
@@ -119,7 +122,7 @@ def test_targets_and_what_is_left_out():
         "PUBCHEM_CID": "an identifier by its name",
         "compoundId": "an identifier by its name",
         "name": "not numeric, for example 'a'",
-        "mixed": "not numeric, for example '>3'",
+        "mixed": "not numeric, for example '>three'",
         "empty": "no values",
         "constant": "one value only",
         "split": "a split by its name",
@@ -170,6 +173,34 @@ def test_task_by_the_values(cells, task, values, classes):
     np.testing.assert_array_equal(labels.values, values)
 
 
+@pytest.mark.parametrize("task", [None, "regression"])
+def test_bounds_are_labels(task):
+    labels = read_labels(
+        column("1", "<5", "> 10", ">=3", "<=-2.5e1", "\u22647", "\u2265 8", "=4", "~5", "", "NA"), task
+    )
+    assert (labels.task, labels.classes) == ("regression", ())
+    np.testing.assert_array_equal(labels.values, [1, 5, 10, 3, -25, 7, 8, 4, 5, NAN, NAN])
+    assert labels.sides.tolist() == [0, -1, 1, 1, -1, -1, 1, 0, 0, 0, 0]
+
+
+def test_numbers_without_bounds_have_no_sides():
+    assert read_labels(column("1", "2.5", "~3")).sides is None
+    assert read_labels(column("<10", "10-20", ">20", "<10", ">20", "10-20", "<10", "10-20", ">20")).task == "multiclass"
+
+
+def test_numbers_of_any_kind():
+    for cells in ([1, "2.5", "<3", None], np.array(["1", "2.5", "<3", ""], object), pd.Series([1, 2.5, "<3", NAN])):
+        values, sides = read_numbers(cells)
+        np.testing.assert_array_equal(values, [1, 2.5, 3, NAN])
+        assert sides.tolist() == [0, 0, -1, 0]
+    values, sides = read_numbers(pd.DataFrame({"a": [1, 2], "b": ["<3", "4"]}))
+    assert values.tolist() == [[1, 3], [2, 4]]
+    assert sides.tolist() == [[0, -1], [0, 0]]
+    for bad in (["low", 1], ["<low", "2"], ["2,5"], [1, float("inf")]):
+        with pytest.raises(DataError):
+            read_numbers(bad)
+
+
 @pytest.mark.parametrize(
     ("cells", "task", "values", "classes"),
     [
@@ -191,7 +222,11 @@ def test_task_as_asked(cells, task, values, classes):
         (["1", "x", "2", "z"], None, r"row 2 \(line 3\): column 'y' has 'x', not a number \(1 more rows like it\)"),
         (["1.5", "inf"], None, "has 'inf', not a number"),
         (["1,5", "2,5"], "regression", "'1,5', not a number; write decimals with a point"),
-        (["1", ">10"], None, "'>10', not a number; a bound is not a value"),
+        (["1", ">10", "ten"], None, "'ten', not a number"),
+        (["1", ">10", "ten"], "regression", "'ten', not a number"),
+        ([">5", ">10"], "regression", "'>5', not a number; bounds need some values beside them"),
+        (["0", "1", ">1"], "binary", "'>1', not a number; bounds need some values beside them, and the task regr"),
+        (["~5", "=5", "5"], None, "all labels of 'y' are"),
         (["a", "b", "c"], None, "column 'y' has 'a', not a number"),
         (["yes", "no"] * 5, "regression", "'yes', not a number"),
         (["", "NA"], None, "all labels of 'y' are missing"),

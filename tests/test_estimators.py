@@ -208,6 +208,20 @@ def test_spreads_and_quantiles(regressor: MPNNRegressor) -> None:
     assert (std > 0).all()
 
 
+def test_bounds_as_text() -> None:
+    y = [f">{5 if n > 5 else n}" if n > 5 else str(n) for n in CARBONS]
+    model = MPNNRegressor(**QUICK).fit(SMILES, y)
+    assert model.predict(SMILES).shape == (32,)
+    assert 0 < model.predictor_.bundle.metrics["per_target"]["y"]["train"]["bounds"] < 32
+    plain = MPNNRegressor(**QUICK).fit(SMILES, np.minimum(CARBONS, 5))
+    assert not np.allclose(plain.predict(SMILES), model.predict(SMILES), rtol=1e-3)
+    exact = CARBONS <= 5
+    smiles = [s for s, kept in zip(SMILES, exact, strict=True) if kept]
+    assert model.score(SMILES, y) == pytest.approx(model.score(smiles, CARBONS[exact]))
+    frame = pd.DataFrame({"a": y, "b": CARBONS})
+    assert MPNNRegressor(**QUICK).fit(SMILES, frame).predict(SMILES).shape == (32, 2)
+
+
 def test_the_unit_of_the_labels_does_not_matter() -> None:
     """A thousand times larger labels: a thousand times larger predictions, spreads and quantiles."""
     for loss in ("huber", "mve", "evidential", "quantile"):
@@ -228,6 +242,8 @@ def test_wrong_input(regressor: MPNNRegressor) -> None:
         MPNNRegressor(**QUICK).fit(["CCO", "C"], [1, 2, 3])
     with pytest.raises(DataError, match="y has 1 infinite values"):
         MPNNRegressor(**QUICK).fit(["CCO", "C"], [1, np.inf])
+    with pytest.raises(DataError, match="y has '<low', which is no number and no bound such as '<5' or '>10'"):
+        MPNNRegressor(**QUICK).fit(["CCO", "C"], [1, "<low"])
     with pytest.raises(DataError, match="one class only: 'a'"):
         MPNNClassifier(**QUICK).fit(["CCO", "C"], ["a", "a"])
     with pytest.raises(DataError, match="must be 0, 1 or NaN; y also has 2"):

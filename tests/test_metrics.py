@@ -78,3 +78,34 @@ def test_mean_is_over_targets_where_defined() -> None:
     scores = evaluate("binary", ["a", "b"], labels, p)
     assert scores.mean["roc_auc"] == scores.per_target["a"]["roc_auc"] == 1.0
     assert scores.mean["accuracy"] == pytest.approx((1 + 1) / 2)
+
+
+def bounded(y: list[float], p: list[float], sides: list[int]) -> dict:
+    return evaluate("regression", ["t"], np.array([y]).T, [np.array(p)], np.array([sides]).T).per_target["t"]
+
+
+def test_a_prediction_on_the_allowed_side_of_a_bound_is_no_error() -> None:
+    scores = bounded([1, 2, 5, 5, 5, 5, NAN], [1, 4, 9, 3, 2, 6, 0], [0, 0, 1, 1, -1, -1, 1])
+    errors = np.array([0, 2, 0, -2, 0, 1])
+    assert scores["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)))
+    assert scores["mae"] == pytest.approx(np.mean(np.abs(errors)))
+    assert (scores["count"], scores["bounds"]) == (6, 4)
+    assert scores["spearman"] == regression([1, 2], [1, 4])["spearman"]
+
+
+def test_bounds_only() -> None:
+    scores = bounded([1, 2], [0, 3], [1, 1])
+    assert scores["mae"] == 0.5
+    assert scores["r2"] is None
+    assert scores["undefined"]["r2"] == "no labels that are values"
+    assert "rmse" not in scores["undefined"]
+
+
+def test_no_bounds_are_as_without() -> None:
+    assert bounded([0, 1, 2], [1, 1, 1.5], [0, 0, 0]) == regression([0, 1, 2], [1, 1, 1.5])
+
+
+def test_bounds_do_not_depend_on_the_unit() -> None:
+    y, p, sides = np.array([1.0, 2, 5, 5]), np.array([1.0, 4, 3, 6]), [0, 0, 1, -1]
+    scaled = bounded(list(1000 * y + 3), list(1000 * p + 3), sides)
+    assert scaled["rmse"] == pytest.approx(1000 * bounded(list(y), list(p), sides)["rmse"])

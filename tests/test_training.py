@@ -1,6 +1,7 @@
 """Training: laws of the loop, and what every part of a run must agree on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +248,36 @@ def test_the_callers_random_numbers_are_left_alone() -> None:
     torch.manual_seed(0)
     finish(carbons(), network=ModelConfig(hidden=8, steps=2, dropout=0.5))
     assert torch.equal(torch.rand(1), want)
+
+
+def bounded_problem(scale: float = 1.0) -> Problem:
+    """Numbers of carbons, of which those above 5 are known as ``>5``, in another unit."""
+    p = carbons()
+    sides = (p.labels > 5).astype(np.int8)
+    return replace(p, labels=np.minimum(p.labels, 5) * scale, sides=sides)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "mve"])
+def test_bounds_are_learned_as_bounds(loss: str) -> None:
+    config = TrainConfig(epochs=60, batch_size=8, lr=5e-3, patience=0, loss=loss)
+    trained = finish(bounded_problem(), config=config)
+    assert trained.bundle.metrics["per_target"]["carbons"]["train"]["bounds"] == 5
+    as_values = finish(replace(bounded_problem(), sides=None), config=config)
+    tails = [np.mean(t.predictions["test"][0]) for t in (trained, as_values)]  # molecules of eight carbons
+    assert tails[0] > tails[1] + 0.15
+
+
+@pytest.mark.parametrize("loss", ["mse", "mve"])
+def test_the_unit_of_bounds_does_not_matter(loss: str) -> None:
+    config = TrainConfig(epochs=3, batch_size=8, loss=loss)
+    here, there = (finish(bounded_problem(scale), config=config) for scale in (1.0, 1000.0))
+    np.testing.assert_allclose(there.predictions["test"][0], 1000 * here.predictions["test"][0], rtol=1e-4)
+    for name, value in here.bundle.metrics["train"].items():
+        factor = 1000 if name in ("rmse", "mae") else 1
+        assert there.bundle.metrics["train"][name] == pytest.approx(factor * value, rel=1e-4), name
+
+
+@pytest.mark.parametrize("loss", ["quantile", "evidential"])
+def test_losses_that_cannot_learn_from_bounds(loss: str) -> None:
+    with pytest.raises(ConfigError, match=f"13 labels are bounds such as '>10', from which loss '{loss}' cannot learn"):
+        finish(bounded_problem(), config=TrainConfig(loss=loss))

@@ -1,6 +1,5 @@
 """What the labels of a target look like: counts, bounds, spread, skew, outliers, balance. Never refuses a cell."""
 
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from molmp.errors import DataError
-from molmp.tables.labels import Column, Labels, is_missing, is_number, read_labels
+from molmp.tables.labels import Column, Labels, read_labels
+from molmp.tables.numbers import is_missing, is_number, split_bound
 
-__all__ = ["OUTLIER", "TargetAudit", "audit_target", "without_bound"]
+__all__ = ["OUTLIER", "TargetAudit", "audit_target"]
 
 OUTLIER = 3.5
 """Modified z-score beyond which a value is called an outlier, as its inventors suggest."""
-
-_BOUND = re.compile(r"\s*(<=|>=|<|>|≤|≥|~)\s*(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,27 +93,15 @@ def skewness(values: np.ndarray) -> float | None:
     return float((centred**3).mean() / variance**1.5) if variance else None
 
 
-def without_bound(cell: str) -> tuple[str, str]:
-    """Sign and rest of a cell that is a bound; no sign for one that is not.
-
-    >>> without_bound(">= 10"), without_bound("-3")
-    (('>', '10'), ('', '-3'))
-    """
-    found = _BOUND.fullmatch(cell)
-    if found is None or not is_number(found[2]):
-        return "", cell
-    return {"<=": "<", "≤": "<", ">=": ">", "≥": ">"}.get(found[1], found[1]), found[2]
-
-
 def audit_target(
     where: str, name: str, cells: Sequence[str], lines: Sequence[int], skip: Collection[int] = (),
     task: str | None = None,
 ) -> TargetAudit:  # fmt: skip
     """Read a column as a target; ``skip`` are malformed rows."""
     judged = ["" if row in skip else cell.strip() for row, cell in enumerate(cells)]
-    split = [without_bound(cell) for cell in judged]
+    split = [split_bound(cell) for cell in judged]
     bounds = Counter(sign for sign, _ in split if sign)
-    plain = ["" if sign else cell for sign, cell in split]
+    plain = ["" if sign else rest for sign, rest in split]
     missing = sum(is_missing(cell) for row, cell in enumerate(judged) if row not in skip)
     column = Column(where, name, plain, lines, skip)
     unusable: tuple[int, ...] = ()

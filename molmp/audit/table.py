@@ -10,13 +10,14 @@ import numpy as np
 
 from molmp.audit.cliffs import CLIFF_SIMILARITY, Cliffs, find_cliffs
 from molmp.audit.duplicates import Level, Noise, conflicts, find_duplicates, noise_floor
-from molmp.audit.labels import TargetAudit, audit_target, without_bound
+from molmp.audit.labels import TargetAudit, audit_target
 from molmp.audit.molecules import Molecules, read_facts
 from molmp.audit.overlap import Overlap, find_overlap
 from molmp.chem.similarity import TanimotoIndex
 from molmp.errors import ConfigError, DataError, listed
 from molmp.tables.columns import find_target_columns
 from molmp.tables.labels import TASKS, Column, read_times
+from molmp.tables.numbers import split_bound
 from molmp.tables.read import Table, open_table
 from molmp.tables.splits import SIZES, Split, make_split, split_by_words
 
@@ -172,7 +173,7 @@ def _targets(
     table: Table, content: _Content, asked: Sequence[str] | None, roles: set[int], task: str | None
 ) -> list[TargetAudit]:
     if asked is None:
-        plain = [[without_bound(cell)[1] for cell in column] for column in content.cells]
+        plain = [[split_bound(cell)[1] for cell in column] for column in content.cells]
         places, left_out = find_target_columns(table.columns, plain, roles)
         table.notes.append(f"targets {listed(repr(table.columns[i]) for i in places)}")
         if left_out:

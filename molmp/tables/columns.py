@@ -6,7 +6,7 @@ from typing import Any
 
 from molmp.chem.smiles import parse_smiles
 from molmp.errors import ColumnError, DataError, InvalidSmilesError, listed
-from molmp.tables.labels import is_missing, is_number
+from molmp.tables.numbers import is_missing, is_number, split_bound
 
 __all__ = [
     "SAMPLE", "column_index", "find_smiles_column", "find_target_columns", "holds_smiles", "is_smiles",
@@ -173,6 +173,8 @@ def _no_target(name: str, cells: Sequence[str], first: bool) -> str | None:
     texts = {cell.strip() for cell in cells if not is_missing(cell)}
     if not texts:
         return "no values"
+    if any(map(is_number, texts)):
+        texts = {split_bound(text)[1] for text in texts}
     words = [text for text in texts if not is_number(text)]
     if words and not {text.lower() for text in texts} <= {"true", "false"}:
         return f"not numeric, for example {min(words)!r}"

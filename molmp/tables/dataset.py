@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from molmp.errors import ConfigError, DataError, listed
 from molmp.tables.columns import find_target_columns
 from molmp.tables.labels import TASKS, Column, Labels, read_labels, read_times, read_weights
+from molmp.tables.numbers import split_bound
 from molmp.tables.read import Table, open_table
 from molmp.tables.rows import Problem, Row
 
@@ -44,6 +45,9 @@ class Dataset:
     """For each target its classes by index; empty for regression."""
     units: dict[str, str]
     """For each target its unit, where the user named it."""
+    sides: NDArray[np.int8] | None
+    """Of labels that are bounds, as in :class:`~molmp.tables.labels.Labels`, shape ``(n, t)``; ``None`` where none
+    is."""
     weights: NDArray[np.float64] | None
     """Of each row, shape ``(n,)``."""
     split: list[str] | None
@@ -101,6 +105,9 @@ def load_dataset(
     names = tuple(table.columns[i] for i in targets)
     labels = [read_labels(column(i), task) for i in targets]
     notes.append(_tell_task(table.where, names, labels, asked=task))
+    notes += _tell_bounds(names, labels, [cells[i] for i in targets])
+    no_sides = np.zeros(len(rows), np.int8)
+    sides = [no_sides if label.sides is None else label.sides for label in labels]
     return Dataset(
         where=table.where,
         smiles=cells[roles["SMILES"]],
@@ -109,6 +116,7 @@ def load_dataset(
         task=labels[0].task,
         class_names={name: label.classes for name, label in zip(names, labels, strict=True) if label.classes},
         units=_units(units or {}, names),
+        sides=np.column_stack(sides) if np.any(sides) else None,
         weights=read_weights(column(roles["weights"])) if "weights" in roles else None,
         split=cells[roles["split"]] if "split" in roles else None,
         times=read_times(column(roles["time"])) if "time" in roles else None,
@@ -183,6 +191,21 @@ def _tell_task(where: str, names: Sequence[str], labels: Sequence[Labels], asked
         return note
     parts = "; ".join(f"{name} {' '.join(map(repr, classes))}" for name, classes in zip(names, named, strict=True))
     return f"{note}; classes from 0: {parts}"
+
+
+def _tell_bounds(names: Sequence[str], labels: Sequence[Labels], cells: Sequence[Sequence[str]]) -> list[str]:
+    notes = []
+    for name, label, column in zip(names, labels, cells, strict=True):
+        if label.sides is not None:
+            count, known = np.count_nonzero(label.sides), np.count_nonzero(~np.isnan(label.values))
+            kinds = [f"{np.count_nonzero(label.sides == side):,} {sign}" for sign, side in (("<", -1), (">", 1))]
+            notes.append(f"{count:,} of {known:,} labels of {name!r} are bounds ({', '.join(kinds)})")
+        about = [cell.strip() for cell in column if split_bound(cell)[0] == "~"]
+        if about and not label.classes:
+            notes.append(
+                f"{len(about):,} labels of {name!r} are not exact, as {about[0]!r}; they are taken as they are"
+            )
+    return notes
 
 
 def _few_whole(values: NDArray[np.float64]) -> bool:

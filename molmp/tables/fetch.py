@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from molmp.errors import ColumnError, ConfigError, DataError, FileFormatError, listed
 from molmp.tables.catalogue import Entry, RemoteFile
-from molmp.tables.labels import is_missing
+from molmp.tables.numbers import is_missing
 from molmp.tables.read import Table, open_table
 from molmp.tables.write import Writer, open_writer
 

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molmp.errors import DataError, listed
+from molmp.tables.numbers import SIDES, is_missing, is_number, split_bound
 
-__all__ = ["TASKS", "Column", "Labels", "is_missing", "is_number", "read_labels", "read_times", "read_weights"]
+__all__ = ["TASKS", "Column", "Labels", "read_labels", "read_times", "read_weights"]
 
 TASKS = ("regression", "binary", "multiclass")
 
-_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NEGATIVE = frozenset({"inactive", "negative", "no", "n", "false", "f", "nontoxic", "non-toxic", "-", "low", "neg"})
 _MOST_CLASSES = 20
 _ROWS_PER_CLASS = 3
@@ -52,28 +51,15 @@ class Labels(NamedTuple):
     """Real units, or indices of classes; NaN where missing; shape ``(n,)``."""
     classes: tuple[str, ...]
     """Names of the classes by index; none for regression."""
-
-
-def is_missing(cell: str) -> bool:
-    """Tell whether a cell says that there is no value.
-
-    >>> [is_missing(cell) for cell in ("", " ", "NA", "nan", "0", "?")]
-    [True, True, True, True, False, False]
-    """
-    return cell.strip().lower() in _MISSING
-
-
-def is_number(cell: str) -> bool:
-    """Tell whether a cell is one finite decimal number; unlike ``float``, no ``1_000`` and no ``inf``.
-
-    >>> [is_number(cell) for cell in ("1", " -.5e3 ", "1_000", "inf", "1e999", "1,5")]
-    [True, True, False, False, False, False]
-    """
-    return _NUMBER.fullmatch(cell.strip()) is not None and math.isfinite(float(cell))
+    sides: NDArray[np.int8] | None = None
+    """Of values that are bounds: 1 where the truth is there or above (``>5``), -1 where it is there or below, else 0;
+    shape ``(n,)``. ``None`` where there are no bounds."""
 
 
 def read_labels(column: Column, task: str | None = None) -> Labels:
     """Read a target: numbers, 0 and 1, or names of classes.
+
+    Among numbers there may be bounds such as ``<5`` and ``>=10``; ``~5`` is taken for 5.
 
     Without ``task``: ``binary`` for 0 and 1, -1 and 1, true and false, or two words; ``multiclass`` for three to
     twenty words that repeat; ``regression`` for other numbers.
@@ -82,7 +68,7 @@ def read_labels(column: Column, task: str | None = None) -> Labels:
     with one value only.
 
     >>> read_labels(Column("t.csv", "active", ["yes", "no", "", "yes"], [2, 3, 4, 5]), "binary")
-    Labels(task='binary', values=array([ 1.,  0., nan,  1.]), classes=('no', 'yes'))
+    Labels(task='binary', values=array([ 1.,  0., nan,  1.]), classes=('no', 'yes'), sides=None)
     """
     column = column._replace(cells=["" if i in column.skip else cell.strip() for i, cell in enumerate(column.cells)])
     texts = Counter(cell for cell in column.cells if not is_missing(cell))
@@ -91,20 +77,41 @@ def read_labels(column: Column, task: str | None = None) -> Labels:
         texts = Counter(cell for cell in column.cells if not is_missing(cell))
     if not texts:
         raise DataError(f"{column.where}: all labels of {column.name!r} are missing")
+    if task in (None, "regression") and any(map(is_number, texts)) and _have_signs(texts):
+        return _bounded(column, texts)
     numeric = all(map(is_number, texts))
     if not numeric and (task == "regression" or not _are_classes(texts, task)):
         raise _not_a_number(column)
     distinct: set[Any] = {float(text) for text in texts} if numeric else set(texts)
     if len(distinct) == 1:
-        value = next(iter(texts))
-        raise DataError(
-            f"{column.where}: all labels of {column.name!r} are {value!r}: with one value or class only "
-            "there is nothing to learn"
-        )
+        raise _constant(column, next(iter(texts)))
     task = task or _infer(distinct)
     if task == "regression":
         return Labels(task, _map(column.cells, {text: float(text) for text in texts}), ())
     return _classes(column, task, distinct)
+
+
+def _have_signs(texts: Collection[str]) -> bool:
+    """Tell numbers of which some have a sign such as ``<``."""
+    signs, numbers = zip(*map(split_bound, texts), strict=True)
+    return all(map(is_number, numbers)) and (any(signs) or set(numbers) != set(texts))
+
+
+def _bounded(column: Column, texts: Collection[str]) -> Labels:
+    split = {text: split_bound(text) for text in texts}
+    values = _map(column.cells, {text: float(number) for text, (_, number) in split.items()})
+    sides = np.array([SIDES.get(split_bound(cell)[0], 0) for cell in column.cells], np.int8)
+    known = ~np.isnan(values)
+    if len(set(zip(values[known], sides[known], strict=True))) == 1:
+        raise _constant(column, next(iter(texts)))
+    return Labels("regression", values, (), sides if sides.any() else None)
+
+
+def _constant(column: Column, text: str) -> DataError:
+    return DataError(
+        f"{column.where}: all labels of {column.name!r} are {text!r}: with one value or class only there is nothing "
+        "to learn"
+    )
 
 
 def _infer(distinct: set[Any]) -> str:
@@ -149,13 +156,14 @@ def _map(cells: Sequence[str], lookup: dict[str, float]) -> NDArray[np.float64]:
 
 
 def _not_a_number(column: Column) -> DataError:
-    bad = [i for i, cell in enumerate(column.cells) if not is_missing(cell) and not is_number(cell)]
+    words = [i for i, cell in enumerate(column.cells) if not is_missing(cell) and not is_number(cell)]
+    bad = [i for i in words if not is_number(split_bound(column.cells[i])[1])] or words
     text = column.cells[bad[0]]
     why = "not a number"
     if re.fullmatch(r"[+-]?\d+,\d+", text):
         why += "; write decimals with a point"
-    elif re.match(r"[<>=~]", text):
-        why += "; a bound is not a value: leave it empty or replace it"
+    elif bad == words and split_bound(text)[0]:
+        why += "; bounds need some values beside them, and the task regression"
     return column.refuse(bad, why)
 
 

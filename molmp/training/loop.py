@@ -21,7 +21,7 @@ from molmp.nn.members import Members
 from molmp.training.checkpoints import Checkpoints
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
-from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC, evaluate
+from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC, Scores, evaluate
 from molmp.training.objective import Known, objective
 from molmp.training.place import Best, Epoch, Place
 from molmp.training.targets import Targets
@@ -56,6 +56,11 @@ class Examples:
         sides = None if self.sides is None else torch.from_numpy(self.sides.astype(np.float32))
         encoded, weights = self.targets.encode(self.labels), self.weights.astype(np.float32)
         return Known(torch.from_numpy(encoded), torch.from_numpy(weights), sides).to(device)
+
+    def score(self, rows: np.ndarray, predictions: Sequence[np.ndarray]) -> Scores:
+        """Metrics of predictions for those rows."""
+        sides = None if self.sides is None else self.sides[rows]
+        return evaluate(self.targets.task, self.targets.names, self.labels[rows], predictions, sides)
 
     def counts(self) -> np.ndarray:
         """What each molecule weighs in the loss: the weights of its labels that are known, shape ``(n,)``."""
@@ -243,11 +248,11 @@ def _validate(members: Members, examples: Examples, plans: Sequence[Plan]) -> np
 
 
 def _score(outputs_nO: np.ndarray, examples: Examples, rows: np.ndarray) -> tuple[float, float]:
-    targets, labels = examples.targets, examples.labels[rows]
+    targets = examples.targets
     if not np.isfinite(outputs_nO).all():
         return math.nan, math.nan
     loss = objective(targets)(torch.from_numpy(outputs_nO), examples.known("cpu").at(torch.from_numpy(rows)))
-    score = evaluate(targets.task, targets.names, labels, targets.decode(outputs_nO)).mean[MAIN_METRIC[targets.task]]
+    score = examples.score(rows, targets.decode(outputs_nO)).mean[MAIN_METRIC[targets.task]]
     return float(loss), math.nan if score is None else score
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from molmp.errors import ConfigError, listed
 
-__all__ = ["BOUNDED", "LOSS_NAMES", "check_quantiles", "pick_loss"]
+__all__ = ["BOUNDED", "LOSS_NAMES", "check_bounds", "check_quantiles", "pick_loss"]
 
 LOSS_NAMES = {
     "regression": ("mse", "mae", "huber", "quantile", "mve", "evidential"),
@@ -33,6 +33,14 @@ def pick_loss(task: str, name: str = "auto") -> str:
     if name not in LOSS_NAMES[task]:
         raise ConfigError(f"loss {name!r} is not for the task {task}; its losses are {listed(LOSS_NAMES[task])}")
     return name
+
+
+def check_bounds(loss: str, count: int) -> None:
+    """Refuse labels of which ``count`` are bounds, where the loss cannot learn from them."""
+    if count and loss not in BOUNDED:
+        raise ConfigError(
+            f"{count:,} labels are bounds such as '>10', from which loss {loss!r} cannot learn; {listed(BOUNDED)} can"
+        )
 
 
 def check_quantiles(levels: Sequence[float]) -> tuple[float, ...]:

@@ -26,10 +26,12 @@ class Scores(NamedTuple):
     mean: dict[str, float | None]
     """Mean over the targets for which the metric is defined."""
     per_target: dict[str, dict[str, Any]]
-    """By target: its metrics, ``count`` of labels and, where any, ``undefined``: metric -> reason."""
+    """By target: its metrics, ``count`` of labels and, where any, how many of them are ``bounds`` and what is
+    ``undefined``: metric -> reason."""
 
 
-def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: Sequence[np.ndarray]) -> Scores:
+def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: Sequence[np.ndarray],
+             sides: np.ndarray | None = None) -> Scores:  # fmt: skip
     """Score predictions.
 
     Parameters
@@ -43,6 +45,10 @@ def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: S
     predictions
         For each target: values in real units, shape ``(n,)``; probabilities of class 1, shape ``(n,)``; or
         probabilities of all classes, shape ``(n, classes)``.
+    sides
+        Of labels that are bounds, shape ``(n, t)``: 1 where the truth is there or above, -1 where it is there or below,
+        else 0. A prediction on the allowed side of a bound is no error; on the other it is as wrong as it is far from
+        the bound. So count ``rmse`` and ``mae``; the other metrics are of the labels that are values.
 
     Examples
     --------
@@ -52,14 +58,19 @@ def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: S
     """
     score = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[task]
     per_target: dict[str, dict[str, Any]] = {}
-    for name, y, p in zip(names, labels.T, predictions, strict=True):
+    columns = np.zeros_like(labels) if sides is None else sides
+    for name, y, p, side in zip(names, labels.T, predictions, columns.T, strict=True):
         known = ~np.isnan(y)
-        per_target[name] = {"count": int(known.sum()), **score(y[known], p[known])}
+        per_target[name] = {"count": int(known.sum())}
+        if (side[known] != 0).any():
+            per_target[name] |= _bounded(y[known], p[known], side[known])
+        else:
+            per_target[name] |= score(y[known], p[known])
     return Scores(_means(per_target), per_target)
 
 
 def _means(per_target: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
-    names = [k for k in next(iter(per_target.values()), {}) if k not in ("count", "undefined")]
+    names = [k for k in next(iter(per_target.values()), {}) if k not in ("count", "bounds", "undefined")]
     defined = {n: [t[n] for t in per_target.values() if t[n] is not None] for n in names}
     return {n: float(np.mean(v)) if v else None for n, v in defined.items()}
 
@@ -90,6 +101,16 @@ def _regression(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     elif np.ptp(p) == 0:
         undefined = dict.fromkeys(("pearson", "spearman", "kendall"), "all predictions are equal")
     return _score(functions, undefined)
+
+
+def _bounded(y: np.ndarray, p: np.ndarray, side: np.ndarray) -> dict[str, Any]:
+    error = np.where(side * (p - y) > 0, 0.0, p - y)
+    exact = side == 0
+    scores = {"bounds": int((~exact).sum()), **_regression(y[exact], p[exact])}
+    scores |= {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.mean(np.abs(error)))}
+    undefined = {k: "no labels that are values" if not exact.any() else why
+                 for k, why in scores.pop("undefined", {}).items() if k not in ("rmse", "mae")}  # fmt: skip
+    return scores | ({"undefined": undefined} if undefined else {})
 
 
 def _binary(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Problem:
     """For each input row, unreadable ones included; real units or class indices, NaN where missing; ``(n, t)``."""
     weights: np.ndarray | None
     """Of each input row, shape ``(n,)``; all 1 where ``None``."""
+    sides: np.ndarray | None = None
+    """Of labels that are bounds: 1 where the truth is there or above, -1 where it is there or below, else 0;
+    ``(n, t)``. ``None`` where no label is."""
     split: Split
     """Input rows; unreadable ones are passed over."""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +46,7 @@ def dataset_problem(dataset: Dataset, featurized: Featurized, options: GraphOpti
     )
     return Problem(
         featurized=featurized, options=options, targets=Targets(dataset.task, items), labels=dataset.targets,
-        weights=dataset.weights, split=split, data=data,
+        sides=dataset.sides, weights=dataset.weights, split=split, data=data,
     )  # fmt: skip
 
 

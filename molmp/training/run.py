@@ -17,7 +17,7 @@ from molmp.training.checkpoints import Checkpoints
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
 from molmp.training.loop import Epoch, Examples, Plan, Step, fit, predict_outputs
-from molmp.training.metrics import evaluate
+from molmp.training.loss_names import check_bounds
 from molmp.training.problem import Problem
 from molmp.training.state import digest
 from molmp.training.targets import Answered, Targets
@@ -78,11 +78,14 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     parts = {name: _places(problem.featurized.rows, getattr(problem.split, name)) for name in ("train", "val", "test")}
     labels = problem.labels[problem.featurized.rows]
     weights = np.ones(len(labels)) if problem.weights is None else problem.weights[problem.featurized.rows]
+    sides = None if problem.sides is None else problem.sides[problem.featurized.rows]
     _check_parts(parts, labels, problem.targets)
     counts = (~np.isnan(labels)).any(axis=1) & (weights > 0)
     useful = parts["train"][counts[parts["train"]]]
     targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(labels[useful])
-    examples = Examples(graphs, targets, labels, np.broadcast_to(weights[:, None], labels.shape))
+    if sides is not None:
+        check_bounds(targets.loss, int(np.count_nonzero(sides)))
+    examples = Examples(graphs, targets, labels, np.broadcast_to(weights[:, None], labels.shape), sides)
     plans = [Plan(config.seed + member, useful, parts["val"]) for member in range(config.ensemble)]
     members = Members([new_model(network, targets.num_outputs, plan.seed).to(where) for plan in plans])
     epochs: list[Epoch] = []
@@ -93,7 +96,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     for member in range(config.ensemble):
         yield _done([epoch for epoch in epochs if epoch.member == member])
     answers = {name: targets.answer(predict_outputs(members, graphs, rows)) for name, rows in parts.items()}
-    metrics = _metrics(targets, labels, parts, answers)
+    metrics = _metrics(examples, parts, answers)
     weights_of_members = tuple(
         {name: t.cpu() for name, t in members.weights(member).items()} for member in range(config.ensemble)
     )
@@ -153,11 +156,10 @@ def _done(epochs: Sequence[Epoch]) -> MemberDone:
     return MemberDone(best.member, len(epochs), best.epoch, best.val_score, speed)
 
 
-def _metrics(targets: Targets, labels: np.ndarray, parts: Mapping[str, np.ndarray],
-             answers: Mapping[str, list[Answered]]) -> dict[str, Any]:  # fmt: skip
-    scores = {
-        name: evaluate(targets.task, targets.names, labels[rows], [answered.value for answered in answers[name]])
-        for name, rows in parts.items()
-    }
-    per_target = {name: {part: s.per_target[name] for part, s in scores.items()} for name in targets.names}
+def _metrics(
+    examples: Examples, parts: Mapping[str, np.ndarray], answers: Mapping[str, list[Answered]]
+) -> dict[str, Any]:
+    scores = {name: examples.score(rows, [a.value for a in answers[name]]) for name, rows in parts.items()}
+    names = examples.targets.names
+    per_target = {name: {part: s.per_target[name] for part, s in scores.items()} for name in names}
     return {part: s.mean for part, s in scores.items()} | {"per_target": per_target}
