@@ -28,7 +28,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-BENCHES := bench-readers bench-featurize bench-store bench-step bench-train bench-predict bench-gpu
+BENCHES := bench-readers bench-featurize bench-store bench-step bench-train bench-predict bench-memory bench-gpu
 .PHONY: $(BENCHES) bench-report
 $(BENCHES): .venv/.dev
 	@test -n "$(DATA)" || { echo "make $@ DATA=folder: the folder with the data sets; see benchmarks/README.md"; exit 2; }

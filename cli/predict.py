@@ -67,9 +67,10 @@ def predict(
     from molmp.inference.folders import predict_folder
     from molmp.inference.predictor import load
     from molmp.inference.tables import predict_smiles, predict_table
-    from molmp.nn.process import set_threads
+    from molmp.nn.process import keep_memory, set_threads
 
     set_threads()
+    keep_memory()
     predictor = load(model, device)
     if table is None:
         options.tell(str(predict_smiles(predictor, smiles, output, on_error=on_error)))
