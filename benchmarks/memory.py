@@ -1,4 +1,4 @@
-"""make bench-memory DATA=folder: `molmp predict` on ten thousand rows and on a million, and when the first row is there.
+"""make bench-memory DATA=folder: `molmp predict` on ten thousand rows and a million, and when its first row is there.
 
 The rows are those of hiv.csv.gz of ``folder``, repeated. The peak is that of the whole process, the number that
 ``/usr/bin/time -v`` calls its maximum resident set size. Predictions go to standard output, where they appear batch by

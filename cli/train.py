@@ -11,7 +11,7 @@ from molmp.chem.smiles import STANDARDIZE
 from molmp.nn.config import CHOICES, ModelConfig
 from molmp.tables.labels import TASKS
 from molmp.tables.splits import SIZES, SPLITS
-from molmp.training.config import TrainConfig
+from molmp.training.config import PRECISIONS, TrainConfig
 
 from . import options
 from .objective import objective_options
@@ -79,6 +79,12 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 @_number("lr", TrainConfig, "Highest learning rate.")
 @_number("patience", TrainConfig, "Epochs without a better validation score before training stops; 0: never.")
 @_number("ensemble", TrainConfig, "Networks to train; their mean is the prediction.")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=TrainConfig.precision,
+    help="Factors of matrix products while training; tf32 needs a CUDA device.",
+)
 @_number("seed", TrainConfig, "Decides split, initial weights and batches.")
 @objective_options
 @options.device

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from molmp.chem.graphs import MolGraphs
 from molmp.nn.autograd import kept
+from molmp.nn.device import send
 from molmp.nn.environments import Bonds, Environments, spans
 from molmp.nn.segment import Bags, Rows
 
@@ -110,9 +111,7 @@ class GraphBatch:
         tensors: dict[int, Tensor] = {}
         _send(self, lambda t: tensors.setdefault(id(t), t), {})
         packed = torch.cat([t.flatten() for t in tensors.values()])
-        if device.type == "cuda" and packed.device.type == "cpu":
-            packed = packed.pin_memory()  # the copy then runs beside the host's next work
-        pieces = packed.to(device, non_blocking=True).split([t.numel() for t in tensors.values()])
+        pieces = send(packed, device).split([t.numel() for t in tensors.values()])
         moved = {i: piece.view(t.shape) for (i, t), piece in zip(tensors.items(), pieces, strict=True)}
         copy: Self = _send(self, lambda t: moved[id(t)], {})
         return copy

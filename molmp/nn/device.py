@@ -1,10 +1,11 @@
 """Where networks run: CPU, CUDA or MPS."""
 
 import torch
+from torch import Tensor
 
 from molmp.errors import DeviceError
 
-__all__ = ["pick_device"]
+__all__ = ["pick_device", "send"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -29,3 +30,14 @@ def pick_device(name: str = "auto") -> torch.device:
     if wanted not in there:
         raise DeviceError(f"there is no device {name!r} here; there is {', '.join(there)}")
     return torch.device(wanted)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return ``tensor`` on ``device``; a GPU is not waited for.
+
+    >>> send(torch.ones(1), torch.device("cpu"))
+    tensor([1.])
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()  # a copy from memory that may be moved would wait
+    return tensor.to(device, non_blocking=True)

@@ -15,6 +15,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from molmp.nn.precision import multiplies_in_bfloat16
+
 __all__ = ["matmul", "matmul_each", "matmul_transposed"]
 
 ROWS = 64
@@ -34,6 +36,9 @@ def matmul(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None = None, out: Tensor
     """
     if w_NK.dim() == 3:
         return matmul_each(x_MK.unflatten(0, (len(w_NK), -1)), w_NK.mT, bias_N).flatten(0, 1)
+    if multiplies_in_bfloat16(x_MK):
+        product = _in_bfloat16(x_MK, w_NK, bias_N)
+        return product if out is None else out.copy_(product)
     rows = _rows_for_onednn(x_MK, w_NK, w_NK.shape[0])
     if rows == 0:
         return _mkl(x_MK, w_NK, bias_N, out)
@@ -55,9 +60,13 @@ def matmul_transposed(x_MK: Tensor, y_MN: Tensor, members: int | None = None) ->
     """
     if members is not None:
         x_EMK, y_EMN = x_MK.unflatten(0, (members, -1)), y_MN.unflatten(0, (members, -1))
+        if multiplies_in_bfloat16(x_MK):
+            return _in_bfloat16(x_EMK.mT, y_EMN.mT, None)
         if _small(x_EMK.shape[1] * x_EMK.shape[2] * y_EMN.shape[2]):
             return torch.bmm(x_EMK.mT, y_EMN)
         return torch.stack([matmul_transposed(x, y) for x, y in zip(x_EMK, y_EMN, strict=True)])
+    if multiplies_in_bfloat16(x_MK):
+        return _in_bfloat16(x_MK.t(), y_MN.t(), None)
     rows = _rows_for_onednn(x_MK, y_MN, y_MN.shape[1])
     if rows == 0:
         return x_MK.t() @ y_MN
@@ -70,6 +79,8 @@ def matmul_transposed(x_MK: Tensor, y_MN: Tensor, members: int | None = None) ->
 
 def matmul_each(x_EMK: Tensor, w_EKN: Tensor, bias_EN: Tensor | None = None) -> Tensor:
     """Return ``x[e] @ w[e] + bias[e]`` for each member, shape ``(E, M, N)``."""
+    if multiplies_in_bfloat16(x_EMK):
+        return _in_bfloat16(x_EMK, w_EKN.mT, bias_EN)
     E, M, K = x_EMK.shape
     if _small(M * K * w_EKN.shape[2]):
         return torch.bmm(x_EMK, w_EKN) if bias_EN is None else torch.baddbmm(bias_EN.unsqueeze(1), x_EMK, w_EKN)
@@ -78,6 +89,11 @@ def matmul_each(x_EMK: Tensor, w_EKN: Tensor, bias_EN: Tensor | None = None) -> 
     for x, w, bias, out in zip(x_EMK, w_EKN.mT, biases, out_EMN, strict=True):
         matmul(x, w, bias, out)
     return out_EMN
+
+
+def _in_bfloat16(x: Tensor, w: Tensor, bias: Tensor | None) -> Tensor:
+    product = (x.bfloat16() @ w.bfloat16().mT).float()
+    return product if bias is None else product.add_(bias.unsqueeze(-2))
 
 
 def _small(multiplications: int) -> bool:

@@ -7,7 +7,10 @@ from typing import Any, Self
 from molmp.errors import ConfigError, listed
 from molmp.training.loss_names import check_quantiles
 
-__all__ = ["TrainConfig"]
+__all__ = ["PRECISIONS", "TrainConfig"]
+
+PRECISIONS = ("float32", "tf32", "bf16")
+"""What products of matrices round their factors to in training, see :mod:`molmp.nn.precision`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class TrainConfig:
     """One of the task's losses in :data:`~molmp.training.loss_names.LOSS_NAMES`; ``auto`` is its first."""
     quantiles: tuple[float, ...] = (0.05, 0.5, 0.95)
     """What the loss ``quantile`` learns; the median is always among them."""
+    precision: str = "float32"
+    """One of :data:`PRECISIONS`, for the products of matrices while training; all else is float32."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "grad_clip"):
@@ -50,6 +55,7 @@ class TrainConfig:
         for name in ("weight_decay", "patience", "seed"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
+        self._check("precision", self.precision in PRECISIONS, f"one of {listed(PRECISIONS)}")
         object.__setattr__(self, "quantiles", check_quantiles(self.quantiles))
 
     def _check(self, name: str, holds: bool, rule: str) -> None:

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from molmp.errors import DataError
 from molmp.nn.batch import DeviceGraphs
+from molmp.nn.device import send
 from molmp.nn.dropout import dropout_seeds
 from molmp.nn.members import Members
+from molmp.nn.precision import check_precision, products_in
 from molmp.training.checkpoints import Checkpoints
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
@@ -108,7 +110,8 @@ def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: Tra
         members.train()
         for step, rows in enumerate(_batches(learner.rows, config.batch_size, config.seed, place.epoch)):
             if step >= place.step:
-                place.totals.add_(learner.step(rows, place.epoch, step))
+                with products_in(config.precision):
+                    place.totals.add_(learner.step(rows, place.epoch, step))
             yield Step(place.epoch, len(rows))
             # Of several processes each has added up its own share of the losses: they wait for the epoch's end.
             if checkpoints is not None and step >= place.step and ranks.size == 1 and checkpoints.is_due():
@@ -129,6 +132,7 @@ class _Learner:
     ) -> None:
         self.members, self.plans, self.ranks, self.grad_clip = members, plans, ranks, config.grad_clip
         self.graphs, self.device = examples.graphs, examples.graphs.device
+        check_precision(config.precision, self.device)
         self.rows = np.unique(np.concatenate([plan.train for plan in plans]))
         everyone = np.arange(len(examples.labels))
         self.learns_En = np.stack([np.isin(everyone, plan.train) for plan in plans])
@@ -167,19 +171,22 @@ class _Learner:
     def step(self, rows: np.ndarray, epoch: int, step: int) -> Tensor:
         """Learn from a batch; return the loss of each network times the molecules there that it learns from."""
         share = self.ranks.share(rows, self.counts_En)
-        places = torch.from_numpy(share.rows).to(self.device)
+        places = send(torch.from_numpy(share.rows), self.device)
         seeds = [_seed(plan.seed, epoch, step, self.ranks.rank) for plan in self.plans]
         self.optimizer.zero_grad(set_to_none=True)
         with dropout_seeds(seeds, self.device):
             outputs_EBO = self.network(self.graphs.batch(share.rows))
         known, pairs = self.known.at(places), zip(outputs_EBO, self.mask_En[:, places], strict=True)
         losses_E = torch.stack([self.loss_of(outputs, known.only(mask)) for outputs, mask in pairs])
-        losses_E = losses_E * losses_E.new_tensor(share.factors)
+        losses_E = losses_E * self._numbers(share.factors)
         losses_E.sum().backward()
         self.members.clip_gradients(self.grad_clip)
         self.optimizer.step()
         self.schedule.step()
-        return losses_E.detach() * losses_E.new_tensor(self.learns_En[:, rows].sum(1))
+        return losses_E.detach() * self._numbers(self.learns_En[:, rows].sum(1))
+
+    def _numbers(self, values: Sequence[float] | np.ndarray) -> Tensor:
+        return send(torch.as_tensor(values, dtype=torch.float32), self.device)
 
 
 @torch.inference_mode()
