@@ -8,12 +8,12 @@ import click
 
 from molmp.chem.featurize import GraphOptions
 from molmp.chem.smiles import STANDARDIZE
-from molmp.nn.config import CHOICES, ModelConfig
+from molmp.nn.config import ModelConfig
 from molmp.tables.labels import TASKS
 from molmp.tables.splits import SIZES, SPLITS
 from molmp.training.config import PRECISIONS, TrainConfig
 
-from . import options
+from . import network, options
 from .objective import objective_options
 from .progress import follow
 
@@ -62,17 +62,7 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
     default=GraphOptions.standardize,
     help="What is done to molecules before anything else, here and when predicting.",
 )
-@click.option(
-    "--layer", type=click.Choice(CHOICES["layer"]), default=ModelConfig.layer, help="Message passing operator."
-)
-@_number("hidden", ModelConfig, "Width of an atom's state.")
-@_number("steps", ModelConfig, "Message passing steps.")
-@click.option(
-    "--readout",
-    default=ModelConfig.readout,
-    metavar="|".join(CHOICES["readout"]),
-    help="From atoms to a molecule; several are joined by +.",
-)
+@network.options
 @_number("dropout", ModelConfig, "Share of the head's units that are dropped in training.")
 @_number("epochs", TrainConfig, "Passes over the training molecules, at most.")
 @_number("batch_size", TrainConfig, "Molecules of one step, over all processes.")
@@ -117,7 +107,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
 
     torchrun --nproc-per-node N -m molmp_cli train ... trains in N processes, each on its own GPU or all on the CPU.
     """
-    network = ModelConfig(**_fields_of(ModelConfig, settings))
+    model = ModelConfig(**_fields_of(ModelConfig, settings))
     config = TrainConfig(**_fields_of(TrainConfig, settings))
 
     from molmp.nn.process import keep_memory, set_threads
@@ -140,7 +130,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         folder = stack.enter_context(new_folder(output, replace=force)) if ranks.is_main else None
         problem, dataset = _read(table, settings)
         metric = MAIN_METRIC[problem.targets.task]
-        records = train(problem, network, config, device=settings["device"], ranks=ranks, checkpoints=checkpoints)
+        records = train(problem, model, config, device=settings["device"], ranks=ranks, checkpoints=checkpoints)
         trained = follow(records, len(problem.split.train), config.epochs, metric)
         if folder is None:  # the main process writes what all have found
             return

@@ -1,5 +1,6 @@
 """What the scikit-learn estimators share: parameters, training, files."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,9 +30,18 @@ class MPNNBase(BaseEstimator):
     def __init__(
         self,
         *,
-        layer: str = ModelConfig.layer,
+        layer: Any = ModelConfig.layer,
         hidden: int = ModelConfig.hidden,
         steps: int = ModelConfig.steps,
+        aggregation: str | None = ModelConfig.aggregation,
+        edge_hidden: int | None = ModelConfig.edge_hidden,
+        heads: int | None = ModelConfig.heads,
+        weights: str | None = ModelConfig.weights,
+        residual: bool | None = ModelConfig.residual,
+        norm: str | None = ModelConfig.norm,
+        step_dropout: float = ModelConfig.step_dropout,
+        jumping: str = ModelConfig.jumping,
+        virtual_node: bool = ModelConfig.virtual_node,
         readout: str = ModelConfig.readout,
         dropout: float = ModelConfig.dropout,
         epochs: int = TrainConfig.epochs,
@@ -51,6 +61,15 @@ class MPNNBase(BaseEstimator):
         self.layer = layer
         self.hidden = hidden
         self.steps = steps
+        self.aggregation = aggregation
+        self.edge_hidden = edge_hidden
+        self.heads = heads
+        self.weights = weights
+        self.residual = residual
+        self.norm = norm
+        self.step_dropout = step_dropout
+        self.jumping = jumping
+        self.virtual_node = virtual_node
         self.readout = readout
         self.dropout = dropout
         self.epochs = epochs
@@ -70,9 +89,8 @@ class MPNNBase(BaseEstimator):
     def _train(
         self, X: Any, labels: np.ndarray, targets: Targets, sample_weight: Any, sides: np.ndarray | None = None
     ) -> None:
-        network = ModelConfig(
-            layer=self.layer, hidden=self.hidden, steps=self.steps, readout=self.readout, dropout=self.dropout
-        )
+        params = self.get_params()
+        network = ModelConfig(**{f.name: params[f.name] for f in fields(ModelConfig) if f.name in params})
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
             ensemble=self.ensemble, seed=self.random_state, loss=self.loss, quantiles=tuple(self.quantiles),
@@ -110,22 +128,22 @@ class MPNNBase(BaseEstimator):
         self.predictor_.save(folder)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Read a model that was saved here or trained by ``molmp train``.
+    def load(cls, folder: str | Path, *, layer: type | None = None) -> Self:
+        """Read a model that was saved here or trained by ``molmp train``; ``layer`` as for :func:`molmp.load`.
 
         Raises
         ------
         FileFormatError
             No model, a damaged one, or one of another task.
         """
-        predictor = Predictor.load(folder)
+        predictor = Predictor.load(folder, layer=layer)
         bundle = predictor.bundle
         if bundle.targets.task not in cls._tasks:
             raise FileFormatError(
                 f"{folder} is a {bundle.targets.task} model; {cls.__name__} loads {' or '.join(cls._tasks)}"
             )
         here = cls().get_params()
-        stored: dict[str, Any] = {**bundle.network.to_dict(), **bundle.training.to_dict(), **bundle.options.to_dict()}
+        stored: dict[str, Any] = {**bundle.network.said(), **bundle.training.to_dict(), **bundle.options.to_dict()}
         stored["quantiles"] = bundle.training.quantiles
         estimator = cls(**{name: stored[name] for name in here if name in stored}, random_state=bundle.training.seed)
         estimator.predictor_ = predictor

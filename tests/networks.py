@@ -36,7 +36,7 @@ def new_model(num_outputs: int = 2, seed: int = 0, **config: object) -> Molecule
     """A small model in float64; no weight is zero, so that nothing can hide behind one."""
     settings = {
         "hidden": 8,
-        "edge_hidden": 6,
+        "edge_hidden": 6 if config.get("layer", "edge") == "edge" else None,
         "head_hidden": 7,
         "readout": "set2set",
         "normalize": False,

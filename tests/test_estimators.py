@@ -64,7 +64,7 @@ def test_checks_that_need_no_numbers(estimator: Any) -> None:
 def test_defaults_are_those_of_the_engine() -> None:
     params = MPNNRegressor().get_params()
     for config in (ModelConfig(), TrainConfig(), GraphOptions()):
-        for name, value in vars(config).items():
+        for name, value in (config.said() if isinstance(config, ModelConfig) else vars(config)).items():
             assert params.get(name, value) == value
     assert params["random_state"] == TrainConfig().seed
 

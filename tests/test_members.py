@@ -14,6 +14,7 @@ from molmp.nn.config import CHOICES
 from molmp.nn.dropout import dropout_seeds
 from molmp.nn.members import Members, lay_out
 from molmp.nn.model import MoleculeModel
+from molmp.nn.passing import shares_states
 from molmp.training.config import TrainConfig
 from molmp.training.loop import Epoch, Examples, Plan, fit, predict_outputs
 from molmp.training.targets import Target, Targets
@@ -59,10 +60,22 @@ def test_members_are_as_each_alone(readout: str, compact: bool) -> None:
 
 
 @pytest.mark.parametrize("aggregation", CHOICES["aggregation"])
-@pytest.mark.parametrize("layer", CHOICES["layer"])
-def test_every_operator(layer: str, aggregation: str) -> None:
-    models = networks(layer=layer, aggregation=aggregation)
+def test_every_aggregation(aggregation: str) -> None:
+    models = networks(aggregation=aggregation)
     assert_as_each_alone(Members(models), models, compact=True)
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [{}, {"virtual_node": True, "jumping": "cat"}, {"norm": "graph"}, {"norm": "batch", "weights": "own"}],
+    ids=["own", "virtual", "graph", "batch"],
+)
+@pytest.mark.parametrize("layer", CHOICES["layer"])
+def test_every_operator(layer: str, stack: dict[str, object]) -> None:
+    models = networks(layer=layer, **stack)
+    members = Members(models).eval()
+    models = [model.eval() for model in models]
+    assert_as_each_alone(members, models, compact=shares_states(models[0].config))
 
 
 def test_wide_members_meet_the_products_of_one_member() -> None:

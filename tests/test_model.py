@@ -115,7 +115,7 @@ def test_config_to_dict_and_back(values: dict) -> None:
         ({"readout": "sum+"}, "readout must be one of"),
         ({"readout": "sum+sum"}, "names one thing twice"),
         ({"aggregation": "median"}, "aggregation must be one of sum, mean, max; got 'median'"),
-        ({"layer": 3}, "layer must be one of edge; got 3"),
+        ({"layer": 3}, "layer must be one of edge, gcn, gat, gatv2, sage, .*; got 3"),
         ({"hidden": 0}, "hidden must be a whole number from 1 up, got 0"),
         ({"hidden": True}, "hidden must be a whole number from 1 up, got True"),
         ({"steps": 2.0}, "steps must be a whole number from 1 up, got 2.0"),

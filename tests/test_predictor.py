@@ -10,6 +10,7 @@ import torch
 from tiny import SMILES, tiny_bundle
 
 import molmp.inference.predictor as module
+import molmp.nn.model as network
 from molmp.chem.featurize import featurize
 from molmp.errors import DeviceError
 from molmp.inference.predictor import Answer, Predictor, load
@@ -67,7 +68,7 @@ def test_molecules_are_planned_once_for_all_members(predictor, monkeypatch):
             made.append(self)
             super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr(module, "DeviceGraphs", Counting)
+    monkeypatch.setattr(network, "DeviceGraphs", Counting)
     predictor.predict(SMILES)
     assert len(made) == 1
 

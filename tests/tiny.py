@@ -26,7 +26,8 @@ def tiny_bundle(
 ) -> Bundle:
     """A model of that task with ``members`` networks that learned nothing."""
     targets = Targets(task, TARGETS[task], loss)
-    config = ModelConfig(**{"hidden": 8, "edge_hidden": 8, "head_hidden": 8, **network})
+    edge = {"edge_hidden": 8} if network.get("layer", "edge") == "edge" else {}
+    config = ModelConfig(**{"hidden": 8, "head_hidden": 8, **edge, **network})
     weights = [new_model(config, targets.num_outputs, seed).state_dict() for seed in range(members)]
     return Bundle(
         targets=targets, options=GraphOptions(explicit_hydrogens=hydrogens), network=config,

@@ -26,7 +26,9 @@ def describe_in_words(bundle: Bundle) -> str:
         unit = f" in {target.unit}" if target.unit else ""
         classes = f": {', '.join(target.classes)}" if target.classes else ""
         lines.append(("target", f"{target.name}{unit}{classes}"))
-    lines.append(("network", f"{network.layer} x {network.steps} steps, width {network.hidden}, {network.readout}"))
+    lines.append(
+        ("network", f"{network.layer_name} x {network.steps} steps, width {network.hidden}, {network.readout}")
+    )
     size = sum(t.numel() for t in bundle.members[0].values())
     lines.append(("size", f"{len(bundle.members)} x {size:,} parameters"))
     lines.append(("molecules", f"standardize {options.standardize}, explicit hydrogens {options.explicit_hydrogens}"))

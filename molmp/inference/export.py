@@ -98,8 +98,8 @@ class FlatModel(nn.Module):
         """Predict; the tensors that :func:`export_onnx` tells, of all networks together."""
         num_atoms = atom_codes.shape[0]
         inbox = _OwnedBags.of(edge_target, num_atoms)
-        level = Level(Messages(Rows(edge_source, num_atoms), edge_bond, inbox), None)
         owners = _OwnedBags.of(atom_molecule, molecules.shape[0])
+        level = Level(Messages(Rows(edge_source, num_atoms), edge_bond, inbox), None, owners)
         batch = GraphBatch(atom_codes, bond_codes, None, (level,) * self.steps, owners)
         outputs_MBO = torch.stack([member(batch) for member in self.members]).double()
         return tuple(tensor for belief in self.targets.believe(outputs_MBO) for tensor in self._tensors(belief))

@@ -46,8 +46,13 @@ def bundle_digest(bundle: Bundle) -> str:
     return hashlib.sha256(_contents(bundle)[1]).hexdigest()  # which holds the hash of the weights
 
 
-def load_bundle(folder: str | Path) -> Bundle:
+def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
     """Read a model that :func:`save_bundle` wrote.
+
+    Parameters
+    ----------
+    layer
+        The class of its operator, where that is a class of one's own.
 
     Raises
     ------
@@ -69,7 +74,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         for name, kind in _KINDS.items():
             if not isinstance(document[name], kind):
                 raise TypeError(f"{name} is {document[name]!r}")
-        bundle = Bundle.from_dict(document, _members(weights, document["num_members"]))
+        bundle = Bundle.from_dict(document, _members(weights, document["num_members"]), layer)
         _check_targets(bundle.targets)
         _check_weights(bundle)
     except KeyError as error:

@@ -11,8 +11,9 @@ from torch import Tensor
 from molmp.chem.featurize import Featurized, featurize, iter_featurize
 from molmp.errors import InvalidSmilesError
 from molmp.inference.model_file import load_bundle, save_bundle
-from molmp.nn.batch import DeviceGraphs, GraphBatch
+from molmp.nn.batch import GraphBatch
 from molmp.nn.device import pick_device
+from molmp.nn.model import graphs_for
 from molmp.training.bundle import Bundle
 from molmp.training.targets import Answered
 
@@ -187,8 +188,7 @@ class Predictor:
             full = int(np.searchsorted(graphs.atom_offsets, graphs.atom_offsets[start] + MOST_ATOMS, "right")) - 1
             stop = max(start + 1, min(full, start + BATCH))
             part = graphs if stop - start == len(graphs) else graphs.select(slice(start, stop))
-            steps = self.bundle.network.steps
-            yield featurized.rows[start:stop], DeviceGraphs(part, self.device, steps=steps).batch()
+            yield featurized.rows[start:stop], graphs_for(self.bundle.network, part, self.device).batch()
             start = stop
 
     def save(self, folder: str | Path) -> None:
@@ -196,9 +196,9 @@ class Predictor:
         save_bundle(self.bundle, folder)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "auto") -> Self:
-        """Read a model file."""
-        return cls(load_bundle(folder), device)
+    def load(cls, folder: str | Path, device: str = "auto", *, layer: type | None = None) -> Self:
+        """Read a model file; see :func:`load`."""
+        return cls(load_bundle(folder, layer), device)
 
     def __reduce__(self) -> tuple[type, tuple[Bundle]]:
         return type(self), (self.bundle,)  # the device may not exist where it is unpickled
@@ -208,12 +208,17 @@ class Predictor:
         return f"Predictor({targets.task} of {', '.join(targets.names)}; {len(self.models)} network(s))"
 
 
-def load(path: str | Path, device: str = "auto") -> Predictor:
+def load(path: str | Path, device: str = "auto", *, layer: type | None = None) -> Predictor:
     """Load a trained model from a run's folder.
+
+    Parameters
+    ----------
+    layer
+        The class of its operator, where that is a class of one's own: a file holds no code.
 
     Raises
     ------
     FileFormatError
         No model, one of a newer format, or a damaged one.
     """
-    return Predictor.load(path, device)
+    return Predictor.load(path, device, layer=layer)

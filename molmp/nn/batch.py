@@ -11,9 +11,9 @@ The arithmetic runs on the host in NumPy, whose sorts of packed integers are ten
 version in torch, and a batch travels to another device in one copy: a step there waits for nothing.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ from torch import Tensor
 
 from molmp.chem.graphs import MolGraphs
 from molmp.nn.autograd import kept
-from molmp.nn.device import send
 from molmp.nn.environments import Bonds, Environments, spans
 from molmp.nn.segment import Bags, Rows
+from molmp.nn.transfer import send_record
 
 __all__ = ["DeviceGraphs", "GraphBatch", "Level", "Messages"]
 
@@ -52,6 +52,8 @@ class Level:
     """One message for each distinct (bond type, source), in ascending order: enough where no target is looked at."""
     previous: Rows | None
     """The row of the level before that each row continues, ascending; None where they are the same."""
+    molecules: Bags | None = None
+    """For each molecule its rows, in flat batches; where states are shared, a row belongs to several."""
 
     @property
     def num_rows(self) -> int:
@@ -67,7 +69,7 @@ class Level:
         return Messages(
             Rows(self.pairs.source.index.index_select(0, entries), self.pairs.source.num_rows),
             self.pairs.bond_type.index_select(0, entries),
-            Bags(Rows(everyone, entries.shape[0]), inbox.offsets),
+            replace(inbox, rows=Rows(everyone, entries.shape[0])),
         )
 
     @kept
@@ -106,15 +108,7 @@ class GraphBatch:
     def to(self, device: torch.device | str) -> Self:
         """Return a copy on ``device``, sent in one piece."""
         device = torch.device(device)
-        if device == self.atom_codes.device:
-            return self
-        tensors: dict[int, Tensor] = {}
-        _send(self, lambda t: tensors.setdefault(id(t), t), {})
-        packed = torch.cat([t.flatten() for t in tensors.values()])
-        pieces = send(packed, device).split([t.numel() for t in tensors.values()])
-        moved = {i: piece.view(t.shape) for (i, t), piece in zip(tensors.items(), pieces, strict=True)}
-        copy: Self = _send(self, lambda t: moved[id(t)], {})
-        return copy
+        return self if device == self.atom_codes.device else send_record(self, device)
 
 
 class DeviceGraphs:
@@ -169,13 +163,14 @@ class DeviceGraphs:
         codes, start = _distinct(self.graphs.atom_types[atoms], len(self.graphs.atom_table))
         edges = _edges(self._bonds, atoms, everyone)
         bonds, types = _distinct(edges.types, len(self.graphs.bond_table))
-        level = _level(edges, edges.sources, len(atoms), types, len(bonds), None)
+        molecules = Bags(_rows(everyone, len(atoms)), offsets)
+        level = _level(edges, edges.sources, len(atoms), types, len(bonds), None, molecules)
         return GraphBatch(
             _codes(self.graphs.atom_table[codes]),
             _codes(self.graphs.bond_table[bonds]),
             _rows(start, len(codes)),
             (level,) * self.steps,
-            Bags(_rows(everyone, len(atoms)), offsets),
+            molecules,
         )
 
     def _compact(self, atoms: np.ndarray, offsets: Tensor) -> GraphBatch:
@@ -232,8 +227,9 @@ def _edges(bonds: Bonds, atoms: np.ndarray, targets: np.ndarray) -> _Edges:
 
 
 def _level(
-    edges: _Edges, sources: np.ndarray, num_before: int, types: np.ndarray, num_types: int, previous: Rows | None
-) -> Level:
+    edges: _Edges, sources: np.ndarray, num_before: int, types: np.ndarray, num_types: int, previous: Rows | None,
+    molecules: Bags | None = None,
+) -> Level:  # fmt: skip
     """Find the distinct pairs of bond type and source row."""
     keys = types * num_before + sources
     present = np.zeros(num_types * num_before, bool)
@@ -249,7 +245,7 @@ def _level(
         Bags(_rows(number[keys], len(distinct)), torch.from_numpy(edges.offsets)),
         tuple(counts.tolist()),
     )
-    return Level(pairs, previous)
+    return Level(pairs, previous, molecules)
 
 
 def _rows(index: np.ndarray, num_rows: int) -> Rows:
@@ -281,18 +277,3 @@ def _begins(ordered: np.ndarray) -> np.ndarray:
     new = np.ones(len(ordered), bool)
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
     return new
-
-
-def _send(value: Any, move: Callable[[Tensor], Tensor], seen: dict[int, Any]) -> Any:
-    """Rebuild nested records with every tensor moved; what is shared stays shared."""
-    if id(value) not in seen:
-        if isinstance(value, Tensor):
-            seen[id(value)] = move(value)
-        elif isinstance(value, tuple):
-            seen[id(value)] = tuple(_send(v, move, seen) for v in value)
-        elif is_dataclass(value) and not isinstance(value, type):
-            parts = {f.name: _send(getattr(value, f.name), move, seen) for f in fields(value)}
-            seen[id(value)] = replace(value, **parts)
-        else:
-            return value
-    return seen[id(value)]

@@ -123,7 +123,9 @@ def _repeat_level(level: Level, num_types: int, members: int) -> Level:
         counts=pairs.counts,
         members=members,
     )
-    return Level(messages, None if level.previous is None else level.previous.repeat(members))
+    previous = None if level.previous is None else level.previous.repeat(members)
+    molecules = None if level.molecules is None else level.molecules.repeat(members)
+    return Level(messages, previous, molecules)
 
 
 def _has_weights(module: nn.Module) -> bool:

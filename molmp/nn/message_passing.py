@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from molmp.errors import ConfigError, listed
 from molmp.nn.batch import Level, Messages
-from molmp.nn.segment import Bags, bag_max, bag_mean, bag_sum
+from molmp.nn.segment import Bags, bag_max, bag_mean, bag_sum, take
 
-__all__ = ["AGGREGATIONS", "MessagePassing"]
+__all__ = ["AGGREGATIONS", "MessagePassing", "before"]
 
 AGGREGATIONS = {"sum": bag_sum, "mean": bag_mean, "max": bag_max}
 
@@ -52,6 +52,13 @@ class MessagePassing(nn.Module):
     """Whether ``message`` depends on the receiving atom: then there is one for each edge, else for each distinct
     pair of bond type and sender, which are fewer."""
 
+    shares_states: ClassVar[bool] = True
+    """Whether atoms of equal environment have equal states, so that one is computed for all of them: not where a
+    message depends on more than the states and the bonds that the atom has seen, such as the degree of its sender."""
+
+    rectified: ClassVar[bool] = True
+    """Whether a stack of several steps rectifies what ``update`` returns; not where that ends in a gate of its own."""
+
     def __init__(self, aggregation: str = "sum") -> None:
         super().__init__()
         if aggregation not in AGGREGATIONS:
@@ -78,3 +85,8 @@ class MessagePassing(nn.Module):
     def update(self, message_RD: Tensor, h_SD: Tensor, level: Level) -> Tensor:
         """Return the new states from what was received and the states before, shape ``(R, D)``."""
         raise NotImplementedError
+
+
+def before(h_SD: Tensor, level: Level) -> Tensor:
+    """Return the states that the rows of ``level`` had before the step, shape ``(R, D)``."""
+    return h_SD if level.previous is None else take(h_SD, level.previous)

@@ -3,21 +3,27 @@
 Shapes: R rows of a level, B molecules, H hidden width, D width of the fingerprint.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from molmp.chem.features import ATOM_FIELDS
-from molmp.nn.batch import GraphBatch
+from molmp.chem.graphs import MolGraphs
+from molmp.nn.batch import DeviceGraphs, GraphBatch
 from molmp.nn.config import ModelConfig
 from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.heads import MLP
-from molmp.nn.layers.edge_conditioned import EdgeConditioned
-from molmp.nn.message_passing import MessagePassing
 from molmp.nn.norm import LayerNorm
+from molmp.nn.passing import Passing, shares_states
 from molmp.nn.readout import Attention, Max, Mean, Readouts, Set2Set, Sum
 from molmp.nn.segment import take
 
-__all__ = ["ModelConfig", "MoleculeModel"]
+__all__ = ["ModelConfig", "MoleculeModel", "graphs_for"]
+
+
+def graphs_for(config: ModelConfig, graphs: MolGraphs, device: torch.device | str = "cpu") -> DeviceGraphs:
+    """Make molecules ready for a network of that config; atoms share their states where its operator allows."""
+    return DeviceGraphs(graphs, device, steps=config.steps, compact=shares_states(config))
 
 
 class MoleculeModel(nn.Module):
@@ -35,7 +41,7 @@ class MoleculeModel(nn.Module):
         super().__init__()
         self.config, self.num_outputs = config, num_outputs
         self.embedding = AtomEmbedding(config.hidden)
-        self.passing = Passing(_layer(config))
+        self.passing = Passing(config)
         self.readout = _readout(config)
         self.fingerprint_width = self.readout.width
         self.norm = LayerNorm(self.fingerprint_width) if config.normalize else nn.Identity()
@@ -65,25 +71,6 @@ class AtomEmbedding(nn.Module):
         """Embed, shape ``(R, H)``."""
         states = F.relu(self.codes(batch.atom_codes))
         return states if batch.start is None else take(states, batch.start)
-
-
-class Passing(nn.Module):
-    """One operator, applied once a level with the same weights."""
-
-    def __init__(self, layer: MessagePassing) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, h: Tensor, batch: GraphBatch) -> Tensor:
-        """Pass messages level by level; the result has the rows of the last, shape ``(R, H)``."""
-        bonds = self.layer.bonds(batch.bond_codes)
-        for level in batch.levels:
-            h = self.layer(h, level, bonds)
-        return h
-
-
-def _layer(config: ModelConfig) -> MessagePassing:
-    return EdgeConditioned(config.hidden, config.edge_hidden, config.aggregation)
 
 
 def _readout(config: ModelConfig) -> Readouts:

@@ -150,17 +150,19 @@ def bag_dot(q_nD: Tensor, x_RD: Tensor, bags: Bags) -> Tensor:
 
 
 def bag_softmax(score_K: Tensor, bags: Bags) -> Tensor:
-    """Normalize scores to weights that add up to 1 within each bag, shape ``(K,)``.
+    """Normalize scores to weights that add up to 1 within each bag, shape ``(K,)`` or, column by column, ``(K, H)``.
 
     >>> bags = Bags(Rows(torch.arange(3), 3), torch.tensor([0, 2, 3]))
     >>> bag_softmax(torch.tensor([900.0, 900.0, 5.0]), bags)
     tensor([0.5000, 0.5000, 1.0000])
     """
-    lowest = score_K.new_full((bags.num_bags,), -torch.inf)
-    top_n = lowest.scatter_reduce(0, bags.owner, score_K.detach(), "amax")
-    weight_K = torch.exp(score_K - top_n.index_select(0, bags.owner))  # at most 1: no overflow
-    total_n = score_K.new_zeros(bags.num_bags).index_add(0, bags.owner, weight_K)
-    return weight_K / total_n.index_select(0, bags.owner)
+    owner = bags.owner
+    shape = bags.num_bags, *score_K.shape[1:]
+    owners = owner.view(-1, *[1] * (score_K.dim() - 1)).expand_as(score_K)
+    top_n = score_K.new_full(shape, -torch.inf).scatter_reduce(0, owners, score_K.detach(), "amax")
+    weight_K = torch.exp(score_K - top_n.index_select(0, owner))  # at most 1: no overflow
+    total_n = score_K.new_zeros(shape).index_add(0, owner, weight_K)
+    return weight_K / total_n.index_select(0, owner)
 
 
 def _custom() -> bool:

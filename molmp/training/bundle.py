@@ -15,6 +15,7 @@ from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names
 from molmp.chem.featurize import GraphOptions
 from molmp.errors import FileFormatError
 from molmp.nn.model import ModelConfig, MoleculeModel
+from molmp.nn.operators import OPERATORS
 from molmp.training.config import TrainConfig
 from molmp.training.targets import Targets
 
@@ -66,8 +67,10 @@ class Bundle:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], members: tuple[Mapping[str, torch.Tensor], ...]) -> Self:
-        """Inverse of :meth:`to_dict`.
+    def from_dict(
+        cls, data: Mapping[str, Any], members: tuple[Mapping[str, torch.Tensor], ...], layer: type | None = None
+    ) -> Self:
+        """Inverse of :meth:`to_dict`; ``layer`` is the class of an operator that is none of molmp's.
 
         Raises
         ------
@@ -81,10 +84,16 @@ class Bundle:
             raise FileFormatError(
                 f"the model was trained on other atom or bond features (by molmp {trained}; this is {__version__})"
             )
+        name = data["network"].get("layer")
+        if layer is None and isinstance(name, str) and name not in OPERATORS:
+            raise FileFormatError(
+                f"its messages are passed by {name!r}, which is none of molmp's operators; a file holds no code: "
+                f"where that is a class of your own, give it to molmp.load(..., layer={name})"
+            )
         return cls(
             targets=Targets.from_dict(data),
             options=options,
-            network=ModelConfig.from_dict(data["network"]),
+            network=ModelConfig.from_dict(data["network"], layer),
             training=TrainConfig.from_dict(data["training"]),
             members=members,
             data=data["data"],

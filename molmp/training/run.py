@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from molmp.errors import DataError
-from molmp.nn.batch import DeviceGraphs
 from molmp.nn.members import Members
-from molmp.nn.model import ModelConfig, MoleculeModel
+from molmp.nn.model import ModelConfig, MoleculeModel, graphs_for
 from molmp.nn.process import set_threads
 from molmp.training.bundle import Bundle, versions
 from molmp.training.checkpoints import Checkpoints
@@ -74,7 +73,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     """
     where = ranks.pick_device(device)
     state = None if checkpoints is None else _last_state(checkpoints, problem, network, config, where, ranks)
-    graphs = DeviceGraphs(problem.featurized.graphs, where, steps=network.steps)
+    graphs = graphs_for(network, problem.featurized.graphs, where)
     parts = {name: _places(problem.featurized.rows, getattr(problem.split, name)) for name in ("train", "val", "test")}
     labels = problem.labels[problem.featurized.rows]
     weights = np.ones(len(labels)) if problem.weights is None else problem.weights[problem.featurized.rows]

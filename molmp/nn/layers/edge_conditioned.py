@@ -38,6 +38,7 @@ class EdgeConditioned(MessagePassing):
     """
 
     stacks: ClassVar[bool] = True
+    rectified: ClassVar[bool] = False
 
     def __init__(self, hidden: int, edge_hidden: int = 128, aggregation: str = "sum", *, rectify: bool = True) -> None:
         super().__init__(aggregation)
