@@ -74,10 +74,13 @@ class MissingExtraError(MolmpError, ImportError):
 class InvalidSmilesError(MolmpError, ValueError):
     """A molecule that cannot be read, with the reason and, where known, its row.
 
-    ``code`` is one short stable word (``empty``, ``syntax``, ``valence``, ...), ``reason`` a sentence.
+    ``code`` is one of the words in :data:`molmp.chem.reasons.REASONS`, ``reason`` a sentence.
 
-    >>> print(InvalidSmilesError("C1CC", "syntax", "unclosed ring", row=7))
+    >>> error = InvalidSmilesError("C1CC", "syntax", "unclosed ring", row=7)
+    >>> print(error)
     row 7: cannot read SMILES 'C1CC': unclosed ring
+    >>> error.outcome
+    'syntax: unclosed ring'
     """
 
     def __init__(self, smiles: str, code: str, reason: str, row: int | None = None) -> None:
@@ -85,6 +88,11 @@ class InvalidSmilesError(MolmpError, ValueError):
         shown = smiles if len(smiles) <= 120 else f"{smiles[:117]}..."
         where = "" if row is None else f"row {row}: "
         super().__init__(f"{where}cannot read SMILES {shown!r}: {reason}")
+
+    @property
+    def outcome(self) -> str:
+        """What stands in a table in the place of a result: the code, then the reason."""
+        return f"{self.code}: {self.reason}"
 
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return type(self), (self.smiles, self.code, self.reason, self.row)

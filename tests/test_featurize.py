@@ -1,5 +1,6 @@
 """Every row accounted for, the same bytes whoever does the work, and one graph for one molecule however written."""
 
+import os
 import random
 import subprocess
 import sys
@@ -19,18 +20,23 @@ from molmp.chem.featurize import GraphOptions, featurize, iter_featurize
 from molmp.chem.graphs import ARRAYS, MolGraphs
 from molmp.chem.plain import plain_graphs
 from molmp.chem.pool import count_jobs
+from molmp.chem.reader import read_chunk
 from molmp.chem.smiles import quiet_rdkit
-from molmp.errors import ConfigError
+from molmp.errors import ConfigError, EngineError
 
 MANY = [smiles for smiles in awkward_spellings() if len(smiles) < 200] * 3
 
-KILLER = pool.PROGRAM.replace(
-    "from molmp.chem.worker import serve;",
-    "import os; from molmp.chem import smiles; read = smiles.read_plain_text; "
-    "smiles.read_plain_text = lambda t, r: os.abort() if t == 'FPPF' else read(t, r); "
-    "from molmp.chem.worker import serve;",
-)
-"""A worker that RDKit, so to speak, kills at one molecule."""
+TRAP = "FPPF"
+
+
+def trapped(deed: str) -> str:
+    """A worker's program that does a ``deed`` at one molecule, as if RDKit had."""
+    return pool.PROGRAM.replace(
+        "from molmp.chem.worker import serve;",
+        "import os, time; from molmp.chem import smiles; read = smiles.read_plain_text; "
+        f"smiles.read_plain_text = lambda t, *a: {deed} if t == '{TRAP}' else read(t, *a); "
+        "from molmp.chem.worker import serve;",
+    )
 
 
 def same_bytes(one: MolGraphs, other: MolGraphs) -> bool:
@@ -122,7 +128,7 @@ def test_each_row_is_a_graph_or_an_error():
     featurized = featurize(rows)
     assert featurized.rows.tolist() == [0, 4, 7]
     assert {row: (error.code, error.row) for row, error in featurized.errors.items()} == {
-        1: ("empty", 1), 2: ("empty", 2), 3: ("syntax", 3), 5: ("whitespace", 5), 6: ("empty", 6), 8: ("not-text", 8),
+        1: ("empty", 1), 2: ("empty", 2), 3: ("syntax", 3), 5: ("whitespace", 5), 6: ("empty", 6), 8: ("syntax", 8),
     }  # fmt: skip
     assert same_bytes(featurized.graphs, featurize(["CCO", "c1ccccc1", "C"]).graphs)
 
@@ -146,6 +152,30 @@ def test_options_survive_a_model_file_and_refuse_what_they_do_not_know():
         GraphOptions.from_dict({"chirality": True})
     with pytest.raises(ConfigError, match="standardize must be one of none, clean, tautomer, not 'fix'"):
         GraphOptions(standardize="fix")
+    with pytest.raises(ConfigError, match="max_atoms must be a number above 0, at most 100,000, not '5'"):
+        GraphOptions.from_dict({"max_atoms": "5"})
+    for wrong in ({"max_atoms": 0}, {"max_characters": 10**9}, {"time_limit": float("nan")}, {"max_atoms": True}):
+        with pytest.raises(ConfigError, match="must be a number above 0"):
+            GraphOptions(**wrong)
+
+
+def test_limits():
+    options = GraphOptions(max_atoms=3, max_characters=12)
+    rows = ["CCO", "CCCO", "[H]C([H])C", "[2H]C([2H])CC", "C" * 13]
+    featurized = featurize(rows, options)
+    assert {row: (e.code, e.reason) for row, e in featurized.errors.items()} == {
+        1: ("too-large", "it has 4 atoms, more than 3"),
+        3: ("too-large", "it has 13 characters, more than 12"),
+        4: ("too-large", "it has 13 characters, more than 12"),
+    }
+    assert len(featurize(["C" * 3000], GraphOptions(max_atoms=3000)).rows) == 1
+
+
+def test_too_many_atoms_are_counted_before_rdkit_sees_them(monkeypatch):
+    """A ring of 9,998 aromatic dummy atoms would take it 3 GB."""
+    monkeypatch.setattr(Chem, "MolFromSmiles", None)
+    (error,) = read_chunk(["c1" + "c" * 9_990 + "c1"])[2].values()
+    assert (error.code, error.reason) == ("too-large", "it has 9992 atoms, more than 2000")
 
 
 @pytest.mark.parametrize("n_jobs", [2, 3])
@@ -189,19 +219,84 @@ def test_batches_of_any_size(monkeypatch):
     assert list(iter_featurize([])) == []
 
 
-@pytest.mark.parametrize("place", [0, 157])
-def test_a_molecule_that_kills_its_worker_is_found_and_the_rest_goes_on(place, monkeypatch):
-    monkeypatch.setattr(pool, "PROGRAM", KILLER)
+DEEDS = {
+    "aborts": ("os.abort()", "crash", "the process that read it died (SIGABRT)"),
+    "is killed": ("os.kill(os.getpid(), 9)", "crash", "the process that read it died (SIGKILL)"),
+    "exits": ("os._exit(3)", "crash", "the process that read it died (exit code 3)"),
+    "takes all memory": ("bytes(1 << 60)", "crash", "the process that read it died (out of memory)"),
+    "hangs": ("[0 for _ in iter(int, 1)]", "timeout", "it takes more than 0.2 s of processor time"),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_molecule_that_ends_its_worker_is_found_and_the_rest_goes_on(n_jobs, deed, monkeypatch):
+    program, code, reason = DEEDS[deed]
+    monkeypatch.setattr(pool, "PROGRAM", trapped(program))
     monkeypatch.setattr(module, "CHUNK", 100)
     monkeypatch.setattr(module, "SMALLEST_CHUNK", 100)
-    texts = ["C" * (1 + row % 9) for row in range(400)]
-    texts[place] = "FPPF"
-    featurized = featurize(texts, n_jobs=2)
-    assert list(featurized.errors) == [place]
-    assert featurized.errors[place].code == "crash"
-    assert featurized.errors[place].row == place
-    texts[place] = ""
-    assert same_bytes(featurized.graphs, featurize(texts).graphs)
+    monkeypatch.setattr(module, "TRUSTED", 0)
+    module._guard.cache_clear()
+    traps = [0, 157, 158, 399]
+    texts = [TRAP if row in traps else "C" * (1 + row % 9) for row in range(400)]
+    featurized = featurize(texts, GraphOptions(time_limit=0.2), n_jobs=n_jobs)
+    module._guard.cache_clear()
+    assert {row: (e.code, e.reason, e.row) for row, e in featurized.errors.items()} == {
+        row: (code, reason, row) for row in traps
+    }
+    assert same_bytes(featurized.graphs, read_chunk([text if text != TRAP else "" for text in texts])[0])
+
+
+def test_what_is_done_for_all_rows_together_has_its_limit_too(monkeypatch):
+    """Then nobody knows the row, and the chunk is halved."""
+    monkeypatch.setattr(
+        pool, "PROGRAM",
+        pool.PROGRAM.replace(
+            "from molmp.chem.worker import serve;",
+            "from molmp.chem import reader; make = reader.binary_graphs; "
+            "reader.binary_graphs = lambda b, *a: [0 for _ in iter(int, 1)] if any(x.count(b'F') for x in b) "
+            "else make(b, *a); reader.to_binary = lambda m, t, to=reader.to_binary: to(m, t) + b'F' * (t == 'FF'); "
+            "from molmp.chem.worker import serve;",
+        ),
+    )  # fmt: skip
+    texts = ["FF" if row == 5 else "C" for row in range(11)]
+    with pool.WorkerPool(1) as workers:
+        (answer,) = workers.read([texts], GraphOptions(time_limit=0.2))
+    assert {row: error.code for row, error in answer[2].items()} == {5: "timeout"}
+    assert answer[1].tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
+
+
+def test_a_worker_that_is_ended_from_outside_is_blamed_on_no_molecule(monkeypatch):
+    """Killed while it waits, and killed once at work: both times another one does the work."""
+    with pool.WorkerPool(1) as workers:
+        chunks = iter([["C"], ["CC"]])
+
+        def killing():
+            yield next(chunks)
+            os.kill(workers.workers[0].process.pid, 9)
+            yield next(chunks)
+
+        def lazily():
+            for chunk in killing():
+                yield from workers.read([chunk])
+
+        assert [answer[2] for answer in lazily()] == [{}, {}]
+
+
+def test_workers_that_cannot_begin_are_told(monkeypatch):
+    monkeypatch.setattr(pool, "PROGRAM", "import os; {path!r}; os._exit(5)")
+    with pool.WorkerPool(1) as workers, pytest.raises(EngineError, match=r"4 worker .* before they began \(exit code 5"):
+        list(workers.read([["C"]]))
+
+
+def test_what_is_not_trusted_is_read_elsewhere(monkeypatch):
+    """A hostile molecule is a long one; the user's process must not be the one that dies of it."""
+    here = []
+    monkeypatch.setattr(module, "read_chunk", lambda texts, options: here.append(texts) or read_chunk(texts, options))
+    long = "C" * (module.TRUSTED + 1)
+    parts = list(iter_featurize([["C", "CC"], ["C", long]]))
+    assert here == [["C", "CC"]]
+    assert [part.graphs.num_atoms.tolist() for part in parts] == [[1, 2], [1, module.TRUSTED + 1]]
 
 
 def test_a_bug_in_a_worker_is_not_blamed_on_molecules(monkeypatch, capfd):

@@ -1,54 +1,28 @@
 """Many SMILES to packed graphs: in order, every row accounted for, over as many processes as wanted."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import chain, islice
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from molmp.chem.graphs import MolGraphs
+from molmp.chem.options import GraphOptions
 from molmp.chem.pool import WorkerPool, count_jobs
 from molmp.chem.reader import Answer, join_answers, read_chunk
-from molmp.chem.smiles import STANDARDIZE
-from molmp.errors import ConfigError, InvalidSmilesError
+from molmp.errors import InvalidSmilesError
 
 __all__ = ["Featurized", "GraphOptions", "featurize", "iter_featurize"]
 
 CHUNK, SMALLEST_CHUNK = 2_000, 1_000
 """Rows read at a time: what NumPy does once for all of them weighs more in a smaller one."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class GraphOptions:
-    """What is done to a molecule before it becomes a graph; a model remembers it."""
-
-    explicit_hydrogens: bool = False
-    """Hydrogens become atoms of the graph."""
-    standardize: str = "none"
-    """``none``, ``clean`` or ``tautomer``, see :func:`molmp.chem.smiles.standardize`."""
-
-    def __post_init__(self) -> None:
-        if self.standardize not in STANDARDIZE:
-            raise ConfigError(f"standardize must be one of {', '.join(STANDARDIZE)}, not {self.standardize!r}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for a model file."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Undo :meth:`to_dict`.
-
-        >>> GraphOptions.from_dict(GraphOptions(standardize="clean").to_dict())
-        GraphOptions(explicit_hydrogens=False, standardize='clean')
-        """
-        unknown = set(values) - set(cls.__dataclass_fields__)
-        if unknown:
-            raise ConfigError(f"unknown graph options: {', '.join(sorted(unknown))}")
-        return cls(**values)
+TRUSTED = 1_000
+"""Characters of a SMILES that may be read in the user's own process: RDKit has never crashed or hung at so few."""
 
 
 class Featurized(NamedTuple):
@@ -122,7 +96,22 @@ def _read(chunks: Iterable[Sequence[str]], options: GraphOptions, jobs: int) -> 
     first = list(islice(chunks, 2))
     chunks = chain(first, chunks)
     if jobs == 1 or len(first) < 2:  # to start processes takes longer than one chunk
-        yield from (read_chunk(chunk, **options.to_dict()) for chunk in chunks)
+        yield from (_read_here(chunk, options) for chunk in chunks)
         return
     with WorkerPool(jobs) as pool:
-        yield from pool.read(chunks, options.to_dict())
+        yield from pool.read(chunks, options)
+
+
+def _read_here(chunk: Sequence[str], options: GraphOptions) -> Answer:
+    """Read a chunk in this process, but in another one where a molecule might keep it for long or crash it."""
+    longest = max((len(text) for text in chunk if isinstance(text, str)), default=0)
+    if longest <= TRUSTED and options.standardize != "tautomer":
+        return read_chunk(chunk, options)
+    (answer,) = _guard(os.getpid()).read([chunk], options)
+    return answer
+
+
+@cache
+def _guard(process: int) -> WorkerPool:
+    """One worker for all that is not trusted, until this process ends; after a fork there must be another."""
+    return WorkerPool(1)

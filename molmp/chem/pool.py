@@ -6,27 +6,36 @@ one dies it is known which chunk it held while the others go on.
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from molmp.chem.clock import AFTER_ROWS, BEFORE_ROWS, SIZE, TIME_IS_UP, Place
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.reader import Answer, join_answers
-from molmp.errors import ConfigError, InvalidSmilesError
+from molmp.chem.options import GraphOptions
+from molmp.chem.reader import Answer, join_answers, read_chunk
+from molmp.chem.worker import NO_MEMORY
+from molmp.errors import ConfigError, EngineError, InvalidSmilesError
 
-__all__ = ["WorkerPool", "count_jobs"]
+__all__ = ["Lost", "WorkerPool", "count_jobs"]
 
 PROGRAM = "import sys; sys.path[:] = {path!r}; from molmp.chem.worker import serve; serve()"
 
 PYTHON_EXCEPTION = 1
 """Exit code of a worker that met a bug of ours; its traceback stands on stderr."""
+
+
+PATIENCE = 3
+"""Workers that may end before they begin."""
 
 
 def count_jobs(n_jobs: int | None) -> int:
@@ -43,11 +52,30 @@ def count_jobs(n_jobs: int | None) -> int:
     return max(1, usable + 1 + n_jobs)
 
 
+class Lost(NamedTuple):
+    """A row that ended the process at work on it."""
+
+    row: Any
+    code: str
+    """``crash`` or ``timeout``."""
+    reason: str
+
+    def error(self, row: int) -> InvalidSmilesError:
+        """As an error of the row of this number."""
+        return InvalidSmilesError(str(self.row), self.code, self.reason, row)
+
+
+def _refused(lost: Lost) -> Answer:
+    return MolGraphs.empty(), np.zeros(0, np.int64), {0: lost.error(0)}
+
+
 class WorkerPool:
     """``n_jobs`` workers; leaving the context ends them.
 
+    A molecule that takes a worker longer than its time limit, or kills it, costs its own row and nothing else.
+
     >>> with WorkerPool(2) as pool:
-    ...     [graphs for graphs, rows, errors in pool.read([["CCO"], ["C"]], {})]
+    ...     [graphs for graphs, rows, errors in pool.read([["CCO"], ["C"]])]
     [MolGraphs(1 molecules, 3 atoms, 2 bonds), MolGraphs(1 molecules, 1 atoms, 0 bonds)]
     """
 
@@ -68,26 +96,50 @@ class WorkerPool:
         for worker in self.workers:
             worker.reap()
 
-    def read(self, chunks: Iterable[Sequence[str]], options: dict[str, Any]) -> Iterator[Answer]:
+    def read(self, chunks: Iterable[Sequence[str]], options: GraphOptions = GraphOptions()) -> Iterator[Answer]:
         """Read chunk after chunk; the answers come in order, and few are under way at a time."""
-        pending: deque[Future[list[Answer]]] = deque()
-        for chunk in chunks:
-            pending.append(self.threads.submit(self._read, chunk, options))
-            if len(pending) > 2 * len(self.workers):
-                yield join_answers(pending.popleft().result())
-        while pending:
-            yield join_answers(pending.popleft().result())
+        for pieces in self.map(read_chunk, chunks, options, options.time_limit):
+            yield join_answers([_refused(piece) if isinstance(piece, Lost) else piece for piece in pieces])
 
-    def _read(self, texts: Sequence[str], options: dict[str, Any]) -> list[Answer]:
+    def map(
+        self, function: Callable[[Sequence[Any], Any], Any], chunks: Iterable[Sequence[Any]], options: Any,
+        seconds: float,
+    ) -> Iterator[list[Any]]:  # fmt: skip
+        """Call ``function(chunk, options)`` in the workers; yield for each chunk, in order, what came out of it.
+
+        That is a list of one answer as a rule. Where rows were lost it holds the answers for the parts of the chunk
+        between them, and a :class:`Lost` for each. ``function`` is one that can be imported; ``seconds`` of processor
+        time is what a row may take where ``function`` goes through them by :func:`molmp.chem.clock.timed`.
+        """
+        job = _Job(function, options, seconds)
+        pending: deque[Future[list[Any]]] = deque()
+        for chunk in chunks:
+            pending.append(self.threads.submit(self._call, job, chunk))
+            if len(pending) > 2 * len(self.workers):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _call(self, job: "_Job", chunk: Sequence[Any]) -> list[Any]:
         worker = self.idle.get()
         try:
-            return worker.read(texts, options)
+            return worker.call(job, chunk)
         finally:
             self.idle.put(worker)
 
 
+class _Job(NamedTuple):
+    function: Callable[[Sequence[Any], Any], Any]
+    options: Any
+    seconds: float
+
+
 class _WorkerDeathError(Exception):
-    """Before it answered; the argument is its exit code."""
+    """A worker ended before it answered."""
+
+    def __init__(self, code: int, row: int) -> None:
+        self.code, self.row = code, row
+        super().__init__(code, row)
 
 
 class _Worker:
@@ -96,20 +148,24 @@ class _Worker:
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
         self.closed = False
+        self.place: Place | None = None
 
-    def read(self, texts: Sequence[str], options: dict[str, Any]) -> list[Answer]:
-        """Answers that together are that for ``texts``; the molecule that kills the worker is found by halving."""
-        try:
-            return [self._ask(texts, options)]
-        except _WorkerDeathError as death:
-            (code,) = death.args
-            if self.closed or code == PYTHON_EXCEPTION:
-                raise RuntimeError("a worker process failed; its traceback stands above") from None
-        if len(texts) > 1:
-            middle = len(texts) // 2
-            return self.read(texts[:middle], options) + self.read(texts[middle:], options)
-        error = InvalidSmilesError(texts[0], "crash", f"the process that read it died (exit code {code})", 0)
-        return [(MolGraphs.empty(), np.zeros(0, np.int64), {0: error})]
+    def call(self, job: _Job, chunk: Sequence[Any]) -> list[Any]:
+        """Return the answers for parts of ``chunk``, in order, and between them a :class:`Lost` for each lost row."""
+        pieces: list[Any] = []
+        waiting: list[_Part | Lost] = [_Part(chunk, 0)]  # the next one last
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Lost):
+                pieces.append(part)
+                continue
+            try:
+                pieces.append(self._ask(job, part.rows))
+            except _WorkerDeathError as death:
+                if self.closed or death.code == PYTHON_EXCEPTION:
+                    raise RuntimeError("a worker process failed; its traceback stands above") from None
+                waiting += reversed(_after(death, part, job.seconds))
+        return pieces
 
     def kill(self) -> None:
         """End the process whatever it does; the thread that waits for it sees its pipe end."""
@@ -126,17 +182,67 @@ class _Worker:
             process.kill()
         return process.returncode
 
-    def _ask(self, texts: Sequence[str], options: dict[str, Any]) -> Answer:
-        if self.process is None:
-            command = [sys.executable, "-c", PROGRAM.format(path=sys.path)]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        inbox, outbox = self.process.stdin, self.process.stdout
+    def _ask(self, job: _Job, rows: Sequence[Any]) -> Any:
+        process = self.process or self._start()
+        inbox, outbox = process.stdin, process.stdout
         assert inbox is not None
         assert outbox is not None
+        if self.place is not None:
+            self.place.set(BEFORE_ROWS)
         try:
-            pickle.dump((texts, options), inbox, protocol=pickle.HIGHEST_PROTOCOL)
+            pickle.dump((job.function, rows, job.options, job.seconds), inbox, protocol=pickle.HIGHEST_PROTOCOL)
             inbox.flush()
-            answer: Answer = pickle.load(outbox)
+            return pickle.load(outbox)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            raise _WorkerDeathError(self.reap()) from None
-        return answer
+            code = self.reap()
+            raise _WorkerDeathError(code, AFTER_ROWS if self.place is None else self.place.get()) from None
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-c", PROGRAM.format(path=sys.path)]
+        with tempfile.TemporaryFile() as file:
+            file.truncate(SIZE)
+            shared: tuple[int, ...] = ()
+            if TIME_IS_UP is not None:
+                self.place, shared = Place(file.fileno()), (file.fileno(),)
+            self.process = subprocess.Popen(
+                [*command, *map(str, shared)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=shared
+            )
+        return self.process
+
+
+class _Part(NamedTuple):
+    """Rows for a worker, and how many workers have died of just these."""
+
+    rows: Sequence[Any]
+    deaths: int
+
+
+def _after(death: _WorkerDeathError, part: _Part, seconds: float) -> list[_Part | Lost]:
+    """What is left to do of a part whose worker has died; in the end the row that it died of is found."""
+    rows, row = part.rows, death.row
+    timeout = TIME_IS_UP is not None and death.code == -TIME_IS_UP
+    if row == BEFORE_ROWS:  # ended from outside, as those are that wait
+        if part.deaths == PATIENCE:
+            raise EngineError(f"{1 + PATIENCE} worker processes ended before they began ({_said(death.code)})")
+        return [_Part(rows, part.deaths + 1)]
+    if len(rows) == 1:
+        if timeout:
+            return [Lost(rows[0], "timeout", f"it takes more than {seconds:g} s of processor time")]
+        if part.deaths:
+            return [Lost(rows[0], "crash", f"the process that read it died ({_said(death.code)})")]
+        return [_Part(rows, 1)]  # perhaps somebody else ended the process
+    if not 0 <= row < len(rows):  # at what is done for all rows together
+        middle = len(rows) // 2
+        return [_Part(rows[:middle], 0), _Part(rows[middle:], 0)]
+    this = _after(death, _Part(rows[row : row + 1], 0), seconds)
+    around: list[_Part | Lost] = [_Part(rows[:row], 0), *this, _Part(rows[row + 1 :], 0)]
+    return [item for item in around if isinstance(item, Lost) or len(item.rows)]
+
+
+def _said(code: int) -> str:
+    if code == NO_MEMORY:
+        return "out of memory"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"

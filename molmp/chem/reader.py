@@ -7,7 +7,9 @@ from rdkit import Chem
 
 from molmp.chem import smiles
 from molmp.chem.binary import binary_graphs, binary_is_known, lacks_labels, to_binary
+from molmp.chem.clock import timed
 from molmp.chem.graphs import MolGraphs
+from molmp.chem.options import GraphOptions
 from molmp.chem.plain import plain_graphs
 from molmp.chem.stereo import name_stereocentres
 from molmp.errors import InvalidSmilesError
@@ -18,7 +20,7 @@ Answer = tuple[MolGraphs, np.ndarray, dict[int, InvalidSmilesError]]
 """Graphs, their rows, and the errors of the other rows: see :class:`molmp.chem.featurize.Featurized`."""
 
 
-def read_chunk(texts: Sequence[str], *, explicit_hydrogens: bool = False, standardize: str = "none") -> Answer:
+def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> Answer:
     """Read a chunk.
 
     >>> read_chunk(["CCO", ""])
@@ -30,14 +32,14 @@ def read_chunk(texts: Sequence[str], *, explicit_hydrogens: bool = False, standa
     kept: dict[int, Chem.Mol] = {}  # few: where all are kept, parsing takes a third longer
     with smiles.quiet_rdkit():
         fast = binary_is_known()
-        texts = _checked(texts, errors)
+        texts = _checked(texts, options, errors)
         # All at once: a regular expression between two molecules slows the next parse by a tenth.
-        plain = [smiles.is_plain(text) for text in texts] if standardize == "none" else [False] * len(texts)
-        for row, text in enumerate(texts):
+        plain = [smiles.is_plain(text) for text in texts] if options.standardize == "none" else [False] * len(texts)
+        for row, text in timed(texts):
             if row in errors:
                 continue
             try:
-                mol = read_mol(text, row, explicit_hydrogens, standardize, plain[row])
+                mol = read_mol(text, row, options, plain[row])
             except InvalidSmilesError as error:
                 errors[row] = error
                 continue
@@ -48,7 +50,7 @@ def read_chunk(texts: Sequence[str], *, explicit_hydrogens: bool = False, standa
             rows.append(row)
 
         def again(molecule: int) -> Chem.Mol:
-            return read_mol(texts[rows[molecule]], rows[molecule], explicit_hydrogens, standardize)
+            return read_mol(texts[rows[molecule]], rows[molecule], options)
 
         graphs = binary_graphs(buffers, kept, again) if fast else plain_graphs(list(kept.values()))
     return graphs, np.array(rows, np.int64), dict(sorted(errors.items()))
@@ -70,12 +72,13 @@ def join_answers(answers: Sequence[Answer]) -> Answer:
     return MolGraphs.concat([graphs for graphs, _, _ in answers]), np.concatenate(rows), errors
 
 
-def read_mol(text: str, row: int, explicit_hydrogens: bool, standardize: str, plain: bool = False) -> Chem.Mol:
+def read_mol(text: str, row: int, options: GraphOptions, plain: bool = False) -> Chem.Mol:
     """Read one molecule and prepare it, from a text that has been checked."""
-    mol = smiles.read_plain_text(text, row) if plain else smiles.read_text(text, row)
-    if standardize != "none":
-        mol = smiles.standardize(mol, standardize)
-    if explicit_hydrogens:
+    read = smiles.read_plain_text if plain else smiles.read_text
+    mol = read(text, row, options.max_atoms)
+    if options.standardize != "none":
+        mol = smiles.standardize(mol, options.standardize)
+    if options.explicit_hydrogens:
         if "@" in text:
             name_stereocentres(mol)
         mol = Chem.AddHs(mol)
@@ -83,19 +86,20 @@ def read_mol(text: str, row: int, explicit_hydrogens: bool, standardize: str, pl
     return mol
 
 
-def _checked(texts: Sequence[str], errors: dict[int, InvalidSmilesError]) -> Sequence[str]:
+def _checked(texts: Sequence[str], options: GraphOptions, errors: dict[int, InvalidSmilesError]) -> Sequence[str]:
     """Refuse what is no candidate for a SMILES; an empty text takes its place."""
+    limits = options.max_atoms, options.max_characters
     try:
         joined = "".join(texts)
         clean = joined.isascii() and joined.isprintable() and " " not in joined
-        if clean and all(texts) and max(map(len, texts), default=0) <= smiles.MAX_CHARACTERS:
+        if clean and all(texts) and max(map(len, texts), default=0) <= min(limits):
             return texts
     except TypeError:  # something else than text is among them
         pass
     checked = []
     for row, text in enumerate(texts):
         try:
-            checked.append(smiles.check_text(text, row))
+            checked.append(smiles.check_text(text, row, *limits))
         except InvalidSmilesError as error:
             errors[row] = error
             checked.append("")

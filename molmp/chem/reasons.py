@@ -6,13 +6,19 @@ from typing import Any
 
 from rdkit import Chem
 
-__all__ = ["text_reason", "unreadable_reason"]
+__all__ = ["REASONS", "text_reason", "unreadable_reason"]
+
+REASONS = (
+    "empty", "non-ascii", "whitespace", "syntax", "valence", "kekulize", "query", "reaction", "too-large",
+    "timeout", "crash", "label", "ragged",
+)  # fmt: skip
+"""Every code there is, for SMILES and for rows of tables."""
 
 TOKEN = re.compile(r"\[[^\[\]]*\]|->|<-|Br|Cl|%\d\d|%\(\d+\)|[BCNOPSFIbcnops*\d().=#$:/\\~-]")
 RING_CLOSURE = re.compile(r"\d|%\d\d|%\(\d+\)")
 
 CODES = {"AtomValenceException": "valence", "KekulizeException": "kekulize", "AtomKekulizeException": "kekulize"}
-"""Code of each kind of problem that RDKit detects; the others are ``sanitize``."""
+"""Code of each kind of problem that RDKit detects; the others, seldom seen, are taken for the first."""
 
 
 def text_reason(smiles: Any) -> tuple[str, str]:
@@ -20,7 +26,7 @@ def text_reason(smiles: Any) -> tuple[str, str]:
     if _is_missing(smiles):
         return "empty", "it is empty"
     if not isinstance(smiles, str):
-        return "not-text", f"it is {type(smiles).__name__}, not text"
+        return "syntax", f"it is {type(smiles).__name__}, not text"
     for place, character in enumerate(smiles):
         if character.isspace():
             return "whitespace", f"it holds white space at position {place + 1}"
@@ -44,8 +50,8 @@ def unreadable_reason(smiles: str) -> tuple[str, str]:
     if problems is None:
         return _syntax(smiles)
     if not problems:
-        return "sanitize", "RDKit cannot sanitize it"
-    return CODES.get(problems[0].GetType(), "sanitize"), " ".join(problems[0].Message().split())
+        return "valence", "RDKit cannot make sense of its valences"
+    return CODES.get(problems[0].GetType(), "valence"), " ".join(problems[0].Message().split())
 
 
 def _problems(smiles: str) -> list[Any] | None:

@@ -100,7 +100,7 @@ class BatchPredictor:
         options = self.predictor.bundle.options
         if self._pool is None:
             return featurize(texts, options)
-        (answer,) = self._pool.read([texts], options.to_dict())
+        (answer,) = self._pool.read([texts], options)
         return Featurized(*answer)
 
     def __reduce__(self) -> tuple[Any, ...]:
