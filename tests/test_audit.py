@@ -53,7 +53,7 @@ def groups(levels) -> dict[str, list[list[int]]]:
 def test_every_trouble_is_found(messy):
     audit = audit_table(messy, target_columns=["logS", "kind"])
     assert [(bad.row, bad.line, bad.code) for bad in audit.bad] == [
-        (2, 4, "syntax"), (10, 12, "ragged"), (11, 13, "quote"),
+        (2, 4, "syntax"), (10, 12, "ragged"), (11, 13, "ragged"),
     ]  # fmt: skip
     assert groups(audit.levels) == {"exact": [[0, 1]], "salt form": [[3, 4]], "stereo": [[5, 6]], "tautomer": [[7, 8]]}
     assert audit.molecules.kind[-1] == "mixture"
@@ -70,7 +70,7 @@ def test_findings_put_problems_first(messy):
     found = findings(audit_table(messy, target_columns=["logS"]))
     weights = [finding.weight for finding in found]
     assert weights == sorted(weights, key=["problem", "warning", "good"].index)
-    assert found[0].text == "3 rows of 12 cannot be used (syntax 1, ragged 1, quote 1)"
+    assert found[0].text == "3 rows of 12 cannot be used (ragged 2, syntax 1)"
 
 
 def test_a_clean_table_is_called_clean(tmp_path):
@@ -248,7 +248,7 @@ def test_page_is_one_file_and_escapes(messy):
 
 def test_json_is_plain(messy):
     content = json.loads(json.dumps(audit_dict(audit_table(messy, target_columns=["logS"])), allow_nan=False))
-    assert content["unreadable"]["reasons"] == {"syntax": 1, "ragged": 1, "quote": 1}
+    assert content["unreadable"]["reasons"] == {"syntax": 1, "ragged": 2}
     assert content["duplicates"]["exact"] == {"count": 1, "groups": [[1, 2]]}
     assert content["targets"]["logS"]["repeats"]["exact"]["noise"]["groups"] == 1
 
@@ -263,7 +263,7 @@ def test_page_in_a_browser(messy, tmp_path):
       out += "|" + [...document.querySelectorAll("svg")].every((svg) => svg.getBoundingClientRect().height > 10);
       out += "|" + document.querySelectorAll("b > b, i").length"""
     out, errors = run_in_browser(page, tmp_path, script)
-    assert out == "syntax ragged quote|quote ragged syntax|syntax ragged quote|true|0"
+    assert out == "syntax ragged ragged|ragged ragged syntax|syntax ragged ragged|true|0"
     assert not errors
 
 

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from test_featurize import KILLER
+from test_featurize import trapped
 from tiny import SMILES, tiny_bundle
 
 from molmp.chem import pool
@@ -30,7 +30,7 @@ def test_columns_of_the_batch_then_ours(predict):
         assert out[name].dtype == BATCH[name].dtype
     assert out["mp_pred"].dtype == np.float64
     assert np.isnan(out["mp_pred"]).tolist() == [False, True, False, True]
-    assert out["error"].tolist() == ["", "ring 1 is not closed", "", "it is empty"]
+    assert out["error"].tolist() == ["", "syntax: ring 1 is not closed", "", "empty: it is empty"]
     expected = Predictor(tiny_bundle(), "cpu").predict(BATCH["smiles"])
     np.testing.assert_allclose(out["logS_pred"], expected["logS_pred"], rtol=1e-6)
 
@@ -95,7 +95,7 @@ def test_survives_pickling():
 
 
 def test_a_molecule_that_crashes_costs_its_own_row(monkeypatch):
-    monkeypatch.setattr(pool, "PROGRAM", KILLER)
+    monkeypatch.setattr(pool, "PROGRAM", trapped("os.abort()"))
     predict = BatchPredictor(tiny_bundle(), isolate=True)
     smiles = ["CCO", "FPPF", "C", "C1CC", *SMILES]
     for _ in range(2):

@@ -10,6 +10,7 @@ from rdkit import Chem
 from molmp.chem import binary, reader, records
 from molmp.chem.binary import binary_graphs, binary_is_known, lacks_labels, to_binary
 from molmp.chem.graphs import ARRAYS, MolGraphs
+from molmp.chem.options import GraphOptions
 from molmp.chem.plain import plain_graphs
 from molmp.chem.reader import read_chunk
 from molmp.chem.smiles import quiet_rdkit
@@ -55,7 +56,7 @@ def test_both_ways_agree_on_awkward_chemistry(explicit_hydrogens):
     texts = awkward_spellings()
     assert len(texts) > 500
     mols = rdkit_mols(texts, explicit_hydrogens)
-    graphs, rows, errors = read_chunk(texts, explicit_hydrogens=explicit_hydrogens)
+    graphs, rows, errors = read_chunk(texts, GraphOptions(explicit_hydrogens=explicit_hydrogens))
     assert rows.tolist() == list(mols)
     assert set(errors) == set(range(len(texts))) - set(mols)
     assert same_bytes(graphs, plain_graphs(list(mols.values())))

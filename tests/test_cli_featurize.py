@@ -56,7 +56,7 @@ def test_kinds(molmp, table, tmp_path, kind, transformer, extra):
     rows = rows_of(out.read_text())
     names = list(transformer.get_feature_names_out())
     assert list(rows[0]) == ["id", "SMILES", "y", *names, "error"]
-    assert [row["error"] for row in rows] == ["", "ring 1 is not closed", "", "it is empty"]
+    assert [row["error"] for row in rows] == ["", "syntax: ring 1 is not closed", "", "empty: it is empty"]
     want = transformer.transform(["CCO", "c1ccccc1"])
     got = np.array([[row[name] or np.nan for name in names] for row in rows], np.float32)
     np.testing.assert_array_equal(got[[0, 2]], want)
@@ -94,7 +94,7 @@ def test_formats(molmp, table, tmp_path, name):
     result = molmp(table, "-o", out, "--kind", "morgan", "--size", 4, "--counts")
     assert result.exit_code == 0, result.output
     want = package.MorganFingerprint(size=4, counts=True).transform(["CCO", "c1ccccc1"])
-    errors = ["", "ring 1 is not closed", "", "it is empty"]
+    errors = ["", "syntax: ring 1 is not closed", "", "empty: it is empty"]
     if name.endswith("npz"):
         arrays = np.load(out)
         np.testing.assert_array_equal(arrays["features"][[0, 2]], want)

@@ -15,7 +15,7 @@ def test_standard_input_to_standard_output(molmp, tiny_model):
     header, first, second = result.stdout.splitlines()
     assert header == "smiles;id;logS_pred;error"
     assert first.startswith("CCO;007;")
-    assert second == "C1CC;NA;;ring 1 is not closed"
+    assert second == "C1CC;NA;;syntax: ring 1 is not closed"
     assert "2 rows: 1 predicted, 1 without a prediction" in result.stderr
 
 

@@ -115,11 +115,11 @@ def test_unreadable_rows_are_told_and_passed_over(table: Path, tmp_path: Path) -
         file.write("bad,C1CC,3\nworse,,5\n")
     result = molmp("train", table, "-o", tmp_path / "run", *QUICK)
     assert result.exit_code == 0
-    assert "row 33 (line 34) is not used: 'C1CC': ring 1 is not closed" in result.stderr
-    assert "row 34 (line 35) is not used: '': it is empty" in result.stderr
+    assert "row 33 (line 34) is not used: 'C1CC': syntax: ring 1 is not closed" in result.stderr
+    assert "row 34 (line 35) is not used: '': empty: it is empty" in result.stderr
     listed = list(csv.DictReader((tmp_path / "run" / "unreadable.csv").open()))
     assert [row["row"] for row in listed] == ["33", "34"]
-    assert listed[0]["reason"] == "ring 1 is not closed"
+    assert listed[0]["reason"] == "syntax: ring 1 is not closed"
 
 
 def test_classes_and_gaps(tmp_path: Path) -> None:

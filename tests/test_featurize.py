@@ -228,8 +228,7 @@ DEEDS = {
 }
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("n_jobs", "deed"), [*((1, deed) for deed in DEEDS), (2, "is killed"), (2, "hangs")])
 def test_a_molecule_that_ends_its_worker_is_found_and_the_rest_goes_on(n_jobs, deed, monkeypatch):
     program, code, reason = DEEDS[deed]
     monkeypatch.setattr(pool, "PROGRAM", trapped(program))
@@ -237,7 +236,7 @@ def test_a_molecule_that_ends_its_worker_is_found_and_the_rest_goes_on(n_jobs, d
     monkeypatch.setattr(module, "SMALLEST_CHUNK", 100)
     monkeypatch.setattr(module, "TRUSTED", 0)
     module._guard.cache_clear()
-    traps = [0, 157, 158, 399]
+    traps = [0, 158]
     texts = [TRAP if row in traps else "C" * (1 + row % 9) for row in range(400)]
     featurized = featurize(texts, GraphOptions(time_limit=0.2), n_jobs=n_jobs)
     module._guard.cache_clear()
@@ -285,7 +284,10 @@ def test_a_worker_that_is_ended_from_outside_is_blamed_on_no_molecule(monkeypatc
 
 def test_workers_that_cannot_begin_are_told(monkeypatch):
     monkeypatch.setattr(pool, "PROGRAM", "import os; {path!r}; os._exit(5)")
-    with pool.WorkerPool(1) as workers, pytest.raises(EngineError, match=r"4 worker .* before they began \(exit code 5"):
+    with (
+        pool.WorkerPool(1) as workers,
+        pytest.raises(EngineError, match=r"4 worker .* before they began \(exit code 5"),
+    ):
         list(workers.read([["C"]]))
 
 

@@ -68,7 +68,8 @@ def test_every_row_and_column_as_it_was(predictor, table, tmp_path):
         assert line.startswith(row + ("," if row.startswith("ragged") else "") + ",")
     rows = read(tmp_path / "out.csv")[1:]
     assert [row[-1] for row in rows] == [
-        "", "ring 1 is not closed", "it is empty", "", "the row has 2 cells, the table 3 columns", ""
+        "", "syntax: ring 1 is not closed", "empty: it is empty", "",
+        "ragged: the row has 2 cells, the table 3 columns", "",
     ]  # fmt: skip
     good = [row[3:] for i, row in enumerate(rows) if i not in (2, 4)]
     close(good, expected(predictor, ["CCO", "C1CC", "C", "[Na+].[Cl-]"]))
@@ -153,7 +154,7 @@ def test_other_text_formats_out(predictor, table, tmp_path, name):
 def test_smi_and_sdf_in(predictor, tmp_path):
     (tmp_path / "in.smi").write_text("CCO ethanol\nC1CC broken\nC\n")
     predict_table(predictor, tmp_path / "in.smi", tmp_path / "smi.csv")
-    assert [row[-1] for row in read(tmp_path / "smi.csv")] == ["error", "", "ring 1 is not closed", ""]
+    assert [row[-1] for row in read(tmp_path / "smi.csv")] == ["error", "", "syntax: ring 1 is not closed", ""]
     with Chem.SDWriter(str(tmp_path / "in.sdf")) as writer:
         for text in ("CCO", "C"):
             writer.write(Chem.MolFromSmiles(text))
@@ -170,7 +171,7 @@ def test_parquet_in_and_out(predictor, tmp_path):
     assert out.select(source.column_names).equals(source)
     assert out.schema.field("logS_pred").type == pa.float64()
     assert out["logS_pred"].is_null().to_pylist() == [False, True, False]
-    assert out["error"].to_pylist() == ["", "ring 1 is not closed", ""]
+    assert out["error"].to_pylist() == ["", "syntax: ring 1 is not closed", ""]
     predict_table(predictor, tmp_path / "in.parquet", tmp_path / "few.parquet", columns=["when", "id"])
     few = pq.read_table(tmp_path / "few.parquet")
     assert few.column_names == ["when", "id", "logS_pred", "mp_pred", "error"]

@@ -35,7 +35,7 @@ def test_every_row_in_its_place(predictor):
     good = [row in SMILES for row in rows]
     assert [not error for error in table["error"]] == good
     assert table["logS_pred"].notna().tolist() == good
-    assert table["error"][4] == "ring 1 is not closed"
+    assert table["error"][4] == "syntax: ring 1 is not closed"
     alone = predictor.predict(SMILES)
     np.testing.assert_allclose(table[good][["logS_pred", "mp_pred"]], alone[["logS_pred", "mp_pred"]], rtol=1e-5)
 

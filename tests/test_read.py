@@ -94,7 +94,7 @@ def test_ragged_rows_are_marked_and_lose_nothing(write):
 @pytest.mark.parametrize("stray", ['"CCC,2', '"CCC"x,2'])
 def test_a_stray_quote_spoils_its_own_row_only(write, stray):
     rows = rows_of(write(f"smiles,y\nCCO,1\n{stray}\nCCN,3\nCCF,4\n"))
-    assert [row.problem and row.problem.code for row in rows] == [None, "quote", None, None]
+    assert [row.problem and row.problem.code for row in rows] == [None, "ragged", None, None]
     assert [row.line for row in rows] == [2, 3, 4, 5]
     assert [row.cells[1] for row in rows] == ["1", "2", "3", "4"]
 

@@ -86,6 +86,6 @@ def test_kinds_of_input(predictor: Predictor) -> None:
     series = predictor.predict(pd.Series(["C", "CCO"], index=["a", "b"]))
     assert series.loc["b", "y_pred"] == pytest.approx(want, rel=1e-5)
     marked = predictor.predict(["CCO", "C1CC", ""])
-    assert marked["error"].tolist() == ["", "ring 1 is not closed", "it is empty"]
+    assert marked["error"].tolist() == ["", "syntax: ring 1 is not closed", "empty: it is empty"]
     assert marked["y_pred"].isna().tolist() == [False, True, True]
     assert len(predictor.predict([])) == 0

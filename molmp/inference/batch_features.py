@@ -33,4 +33,4 @@ class BatchFeaturizer:
         kept = rows_to_keep(errors, len(smiles), self.on_error, lambda i: f"row {i} of the batch")
         cells = np.array(feature_cells(self.features, matrix))
         columns: dict[str, Any] = dict(zip(self.features.names, cells.T, strict=True))
-        return columns | {"error": [errors[i].reason if i in errors else "" for i in range(len(smiles))]}, kept
+        return columns | {"error": [errors[i].outcome if i in errors else "" for i in range(len(smiles))]}, kept

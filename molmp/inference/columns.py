@@ -36,7 +36,7 @@ def column_values(targets: Targets, answer: Answer) -> dict[str, list[Any]]:
     lists = [_cells(column) for column in targets.columns(answer.targets)]
     errors = [""] * len(lists[0])
     for row, error in answer.errors.items():
-        errors[row] = error.reason
+        errors[row] = error.outcome
         for cells in lists:
             cells[row] = None
     return dict(zip(column_types(targets), [*lists, errors], strict=True))

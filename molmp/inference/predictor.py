@@ -89,7 +89,7 @@ class Predictor:
         answer = self.answer(featurize(rows, self.bundle.options, n_jobs=n_jobs))
         targets = self.bundle.targets
         table = pd.DataFrame(dict(zip(targets.column_names, targets.columns(answer.targets), strict=True)), index=index)
-        table["error"] = [answer.errors[i].reason if i in answer.errors else "" for i in range(len(rows))]
+        table["error"] = [answer.errors[i].outcome if i in answer.errors else "" for i in range(len(rows))]
         return table
 
     def spread(self, smiles: Sequence[str] | str, *, n_jobs: int = 1) -> "pd.DataFrame":

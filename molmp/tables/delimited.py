@@ -13,7 +13,7 @@ __all__ = ["DELIMITERS", "first_delimiter", "named", "read_delimited", "records_
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", " ": "space"}
 _SNIFFED = ",\t;"
 _SAMPLE = 100
-_UNCLOSED = Problem("quote", "a quote is not closed, or is closed before the end of its cell")
+_UNCLOSED = Problem("ragged", "a quote is not closed, or is closed before the end of its cell")
 
 
 def named(delimiter: str) -> str:

@@ -144,11 +144,12 @@ def _opened(source: str, smiles_column: str | None, tell: Callable[[str], None])
 
 
 def _problem(row: Row, error: InvalidSmilesError) -> str:
-    return row.problem.reason if row.problem else error.reason
+    return (row.problem or error).outcome
 
 
 def _reason(row: Row, error: InvalidSmilesError) -> str:
-    return f"line {row.line}: {error.smiles!r} cannot be read: {_problem(row, error)}"
+    why = (row.problem or error).reason
+    return f"line {row.line}: {error.smiles!r} cannot be read: {why}"
 
 
 Write = Callable[[np.ndarray, list[Row], list[str], list[str]], None]

@@ -8,10 +8,15 @@ __all__ = ["Layout", "Parsed", "Problem", "Row", "fit"]
 
 
 class Problem(NamedTuple):
-    """Why a row cannot be used: one short stable word and a sentence."""
+    """Why a row cannot be used: one of the words in :data:`molmp.chem.reasons.REASONS`, and a sentence."""
 
     code: str
     reason: str
+
+    @property
+    def outcome(self) -> str:
+        """What stands in a table in the place of a result: the code, then the reason."""
+        return f"{self.code}: {self.reason}"
 
 
 class Row(NamedTuple):

@@ -52,8 +52,8 @@ def dataset_problem(dataset: Dataset, featurized: Featurized, options: GraphOpti
 
 def unreadable_rows(dataset: Dataset, featurized: Featurized) -> dict[int, str]:
     """Why input rows cannot be used, by row: malformed ones, and those without a readable molecule."""
-    reasons = {row: error.reason for row, error in featurized.errors.items()}
-    reasons |= {row: problem.reason for row, problem in dataset.problems.items()}
+    reasons = {row: error.outcome for row, error in featurized.errors.items()}
+    reasons |= {row: problem.outcome for row, problem in dataset.problems.items()}
     return dict(sorted(reasons.items()))
 
 
