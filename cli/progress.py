@@ -19,12 +19,16 @@ def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str)
 
     record: Any = None
     latest: dict[int, Any] = {}  # of each network
-    total = num_molecules * epochs
+    total, pieces = num_molecules * epochs, 1
     bar = tqdm(total=total, unit="mol", unit_scale=True, disable=None, file=sys.stderr, leave=False)
     with bar:
         for record in records:
             if isinstance(record, Step):
                 bar.update(record.num_molecules)
+                if record.pieces > pieces:
+                    pieces = record.pieces
+                    bar.clear()
+                    click.echo(f"molmp: out of memory: each batch is computed in {pieces} pieces from now on", err=True)
             elif isinstance(record, Epoch):
                 latest[record.member] = record
                 loss = mean(epoch.train_loss for epoch in latest.values())

@@ -78,6 +78,7 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 @_number("seed", TrainConfig, "Decides split, initial weights and batches.")
 @objective_options
 @options.device
+@click.option("--deterministic", is_flag=True, help="The same bits each time on a GPU too, or refuse.")
 @options.workers
 @click.option(
     "--cache",
@@ -110,7 +111,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
     model = ModelConfig(**_fields_of(ModelConfig, settings))
     config = TrainConfig(**_fields_of(TrainConfig, settings))
 
-    from molmp.nn.process import keep_memory, set_threads
+    from molmp.nn.process import deterministic, keep_memory, set_threads
     from molmp.run_folder import is_finished, new_folder, write_run
     from molmp.training.checkpoints import Checkpoints, checkpoint_folder
     from molmp.training.distributed import join
@@ -131,7 +132,8 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         problem, dataset = _read(table, settings)
         metric = MAIN_METRIC[problem.targets.task]
         records = train(problem, model, config, device=settings["device"], ranks=ranks, checkpoints=checkpoints)
-        trained = follow(records, len(problem.split.train), config.epochs, metric)
+        with deterministic(settings["deterministic"]):
+            trained = follow(records, len(problem.split.train), config.epochs, metric)
         if folder is None:  # the main process writes what all have found
             return
         reasons = unreadable_rows(dataset, problem.featurized)

@@ -16,8 +16,9 @@ from molmp.nn.members import Members, lay_out
 from molmp.nn.model import MoleculeModel
 from molmp.nn.passing import shares_states
 from molmp.training.config import TrainConfig
-from molmp.training.loop import Epoch, Examples, Plan, fit, predict_outputs
+from molmp.training.loop import Epoch, Examples, Plan, fit
 from molmp.training.targets import Target, Targets
+from molmp.training.validation import predict_outputs
 
 READOUTS = ["set2set", "attention", "sum+mean", "max"]
 NUMBER = 3

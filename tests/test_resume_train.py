@@ -191,16 +191,15 @@ def test_another_training_is_refused(tmp_path: Path, config: TrainConfig, option
     assert before == {path: path.read_bytes() for path in (tmp_path / "run.resume").iterdir()}
 
 
-def test_other_threads_are_set_as_they_were(tmp_path: Path) -> None:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
+def test_other_threads_are_set_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "get_num_threads", lambda: 7)
         stop_after(tmp_path / "run.resume", 2)
-        torch.set_num_threads(1)
+    monkeypatch.setattr("molmp.training.run.set_threads", wanted.append)
+    with pytest.raises(ConfigError, match=r"threads was 7, is \d"):  # because here they were not set in earnest
         finish(tmp_path / "run.resume")
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    assert wanted == [7]
 
 
 def test_begins_anew_without_being_asked_to_resume(whole: Trained, tmp_path: Path) -> None:
@@ -330,7 +329,7 @@ def test_sigkill_and_sigterm(molmp: Any, table: Path, tmp_path: Path) -> None:
 @pytest.mark.timeout(3600)
 def test_chaos(molmp: Any, table: Path, tmp_path: Path) -> None:
     """Twenty random moments: while it starts, in a step, while a checkpoint is written."""
-    options = ["--ensemble", "2", "--epochs", "60"]
+    options = ["--ensemble", "2", "--epochs", "60", "--patience", "0"]
     assert molmp("train", table, "-o", tmp_path / "whole", *QUICK, *options).exit_code == 0
     run, folder, rng = tmp_path / "run", tmp_path / "run.resume", random.Random(0)
     killed = []

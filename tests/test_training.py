@@ -16,11 +16,12 @@ from molmp.nn.device import pick_device
 from molmp.nn.members import Members
 from molmp.tables.splits import Split
 from molmp.training.config import TrainConfig
-from molmp.training.loop import Epoch, Examples, Plan, Step, _batches, _Schedule, fit, predict_outputs
+from molmp.training.loop import Epoch, Examples, Plan, Step, _batches, _Schedule, fit
 from molmp.training.objective import Known, objective
 from molmp.training.problem import Problem
 from molmp.training.run import MemberDone, Trained, new_model, train
 from molmp.training.targets import Target, Targets
+from molmp.training.validation import predict_outputs
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
 NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8)

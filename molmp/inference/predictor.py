@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from molmp.chem.featurize import Featurized, featurize, iter_featurize
+from molmp.chem.graphs import MolGraphs
 from molmp.errors import InvalidSmilesError
 from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.nn.batch import GraphBatch
 from molmp.nn.device import pick_device
+from molmp.nn.memory import in_halves
 from molmp.nn.model import graphs_for
 from molmp.training.bundle import Bundle
 from molmp.training.targets import Answered
@@ -159,8 +161,13 @@ class Predictor:
     def embed_featurized(self, featurized: Featurized) -> np.ndarray:
         """As :meth:`embed`, of what was featurized."""
         full = np.full((len(featurized.rows) + len(featurized.errors), self.embedding_width), np.nan, np.float32)
-        for rows, batch in self.batches(featurized):
-            full[rows] = torch.cat([model.fingerprint(batch) for model in self.models], dim=1).float().cpu().numpy()
+
+        def run(places: np.ndarray) -> Tensor:
+            batch = self._batch(featurized.graphs, places)
+            return torch.cat([model.fingerprint(batch) for model in self.models], dim=1).float().cpu()
+
+        for places in self._together(featurized.graphs):
+            full[featurized.rows[places]] = in_halves(run, places).numpy()
         return full
 
     @property
@@ -170,8 +177,14 @@ class Predictor:
 
     @torch.inference_mode()
     def _launch(self, featurized: Featurized) -> _Launched:
-        batches = self.batches(featurized)
-        return _Launched(featurized, [(rows, torch.stack([m(batch) for m in self.models])) for rows, batch in batches])
+        def run(places: np.ndarray) -> Tensor:
+            batch = self._batch(featurized.graphs, places)
+            return torch.stack([model(batch) for model in self.models])
+
+        return _Launched(
+            featurized,
+            [(featurized.rows[places], in_halves(run, places, dim=1)) for places in self._together(featurized.graphs)],
+        )
 
     def _fetch(self, launched: _Launched) -> Answer:
         targets, errors = self.bundle.targets, launched.featurized.errors
@@ -183,13 +196,21 @@ class Predictor:
 
     def batches(self, featurized: Featurized) -> Iterator[tuple[np.ndarray, GraphBatch]]:
         """Input rows and the batch of their graphs, planned once for all networks."""
-        graphs, start = featurized.graphs, 0
+        for places in self._together(featurized.graphs):
+            yield featurized.rows[places], self._batch(featurized.graphs, places)
+
+    def _together(self, graphs: MolGraphs) -> Iterator[np.ndarray]:
+        """Molecules that are predicted together."""
+        start = 0
         while start < len(graphs):
             full = int(np.searchsorted(graphs.atom_offsets, graphs.atom_offsets[start] + MOST_ATOMS, "right")) - 1
             stop = max(start + 1, min(full, start + BATCH))
-            part = graphs if stop - start == len(graphs) else graphs.select(slice(start, stop))
-            yield featurized.rows[start:stop], graphs_for(self.bundle.network, part, self.device).batch()
+            yield np.arange(start, stop)
             start = stop
+
+    def _batch(self, graphs: MolGraphs, places: np.ndarray) -> GraphBatch:
+        part = graphs if len(places) == len(graphs) else graphs.select(places)
+        return graphs_for(self.bundle.network, part, self.device).batch()
 
     def save(self, folder: str | Path) -> None:
         """Write the model file; see :mod:`molmp.inference.model_file`."""

@@ -8,11 +8,16 @@ environment before torch is loaded it was 1.2 times.
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["keep_memory", "pick_threads", "set_threads"]
+from molmp.errors import DeviceError
+
+__all__ = ["deterministic", "keep_memory", "pick_threads", "set_threads"]
 
 MOST = 4
 """The products of a step are small: further threads add more waiting than work."""
@@ -57,6 +62,37 @@ def keep_memory() -> bool:
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
     largest = 2**31 - 1
     return bool(libc.mallopt(trim_threshold, largest) and libc.mallopt(mmap_threshold, 1 << 30))
+
+
+@contextmanager
+def deterministic(wanted: bool = True) -> Iterator[None]:
+    """Compute the same bits from the same numbers in this block, on a GPU too, or refuse.
+
+    Raises
+    ------
+    DeviceError
+        An operation has no form that does so on its device.
+    """
+    if not wanted:
+        yield
+        return
+    memory: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # is read when CUDA is first used
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False
+    try:
+        yield
+    except RuntimeError as error:
+        if "determinis" not in str(error):
+            raise
+        reason = str(error).partition(",")[0].partition(". ")[0]
+        raise DeviceError(
+            f"not with the same bits each time: {reason}; leave --deterministic out, or use the CPU"
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        memory.fill_uninitialized_memory = before[1]
 
 
 def _usable_cores() -> float:

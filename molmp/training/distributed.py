@@ -44,6 +44,19 @@ class Share(NamedTuple):
     factors: np.ndarray
     """Of the loss of each network, so that the mean over the processes is its loss of the batch; shape ``(E,)``."""
 
+    def cut(self, pieces: int, counts: np.ndarray) -> "list[Share]":
+        """Cut into pieces whose losses add up to that of the whole; ``counts`` as for :meth:`Ranks.share`.
+
+        >>> Share(np.arange(3), np.ones(1)).cut(2, np.array([[1.0, 2.0, 1.0]]))
+        [Share(rows=array([0, 1]), factors=array([0.75])), Share(rows=array([2]), factors=array([0.25]))]
+        """
+        if pieces == 1:
+            return [self]
+        total = counts[:, self.rows].sum(1)
+        factors = self.factors / np.where(total > 0, total, 1.0)
+        parts = np.array_split(self.rows, min(pieces, len(self.rows)))
+        return [Share(rows, factors * counts[:, rows].sum(1)) for rows in parts]
+
 
 @dataclass(frozen=True)
 class Ranks:

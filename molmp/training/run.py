@@ -15,11 +15,12 @@ from molmp.training.bundle import Bundle, versions
 from molmp.training.checkpoints import Checkpoints
 from molmp.training.config import TrainConfig
 from molmp.training.distributed import ALONE, Ranks
-from molmp.training.loop import Epoch, Examples, Plan, Step, fit, predict_outputs
+from molmp.training.loop import Epoch, Examples, Plan, Step, fit
 from molmp.training.loss_names import check_bounds
 from molmp.training.problem import Problem
 from molmp.training.state import digest
 from molmp.training.targets import Answered, Targets
+from molmp.training.validation import predict_outputs
 
 __all__ = ["MemberDone", "Trained", "new_model", "train"]
 

@@ -1,0 +1,67 @@
+"""How good networks are on their validation molecules.
+
+Shapes: E networks, n molecules, O outputs of a network.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molmp.nn.batch import DeviceGraphs
+from molmp.nn.members import Members
+from molmp.nn.memory import in_halves
+from molmp.training.examples import Examples, Plan
+from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC
+from molmp.training.objective import objective
+from molmp.training.targets import Targets
+
+__all__ = ["criterion_of", "predict_outputs", "validate_members"]
+
+EVALUATION_BATCH = 1024
+
+
+@torch.inference_mode()
+def predict_outputs(members: Members, graphs: DeviceGraphs, rows: np.ndarray) -> np.ndarray:
+    """Outputs of each network for those rows, in that order, shape ``(E, len(rows), num_outputs)``."""
+    members.eval()
+    parts = [rows[start : start + EVALUATION_BATCH] for start in range(0, len(rows), EVALUATION_BATCH)]
+    if not parts:
+        return np.zeros((members.num_members, 0, members.network.num_outputs), np.float32)
+
+    def outputs(part: np.ndarray) -> Tensor:
+        answer: Tensor = members(graphs.batch(part)).float().cpu()
+        return answer
+
+    return torch.cat([in_halves(outputs, part, dim=1) for part in parts], dim=1).numpy()
+
+
+def validate_members(members: Members, examples: Examples, plans: Sequence[Plan]) -> np.ndarray:
+    """Loss and main metric of each network on its own validation rows, shape ``(E, 2)``; NaN where not finite."""
+    rows = np.unique(np.concatenate([plan.val for plan in plans]))
+    outputs_EnO = predict_outputs(members, examples.graphs, rows)
+    return np.array([
+        _score(outputs_nO[np.searchsorted(rows, plan.val)], examples, plan.val)
+        for outputs_nO, plan in zip(outputs_EnO, plans, strict=True)
+    ])  # fmt: skip
+
+
+def _score(outputs_nO: np.ndarray, examples: Examples, rows: np.ndarray) -> tuple[float, float]:
+    targets = examples.targets
+    if not np.isfinite(outputs_nO).all():
+        return math.nan, math.nan
+    loss = objective(targets)(torch.from_numpy(outputs_nO), examples.known("cpu").at(torch.from_numpy(rows)))
+    score = examples.score(rows, targets.decode(outputs_nO)).mean[MAIN_METRIC[targets.task]]
+    return float(loss), math.nan if score is None else score
+
+
+def criterion_of(targets: Targets, val_loss: float, val_score: float) -> tuple[float, float]:
+    """Lower is better: the main metric, where that is equal or undefined the loss.
+
+    Where the loss judges more than predictions, spreads or quantiles, it decides alone.
+    """
+    if math.isnan(val_score) or (targets.task == "regression" and max(targets.widths) > 1):
+        return 0.0, val_loss
+    return val_score if MAIN_METRIC[targets.task] in LOWER_IS_BETTER else -val_score, val_loss
