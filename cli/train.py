@@ -1,6 +1,7 @@
 """`molmp train`: read a table, fit a model, write a run folder."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,16 @@ from molmp.chem.featurize import GraphOptions
 from molmp.chem.smiles import STANDARDIZE
 from molmp.nn.config import ModelConfig
 from molmp.tables.labels import TASKS
-from molmp.tables.splits import SIZES, SPLITS
+from molmp.tables.splits import SIZES, SPLITS, Split
 from molmp.training.config import PRECISIONS, TrainConfig
 
 from . import network, options
+from .folds import check_folds, render_spread
 from .objective import objective_options
 from .progress import follow
 
 if TYPE_CHECKING:
+    from molmp.chem.featurize import Featurized
     from molmp.tables.dataset import Dataset
     from molmp.training.problem import Problem
 
@@ -55,6 +58,9 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 @click.option("--split-column", metavar="NAME", help="Column that says train, val or test.")
 @click.option("--splits-file", type=click.Path(path_type=Path), help="JSON with the rows of each part.")
 @click.option("--split-sizes", nargs=3, type=float, default=SIZES, metavar="TRAIN VAL TEST", help="Share of each part.")
+@click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate: a network for each of K folds.")
+@click.option("--repeats", default=1, metavar="R", help="Deal the folds so often, each time otherwise.")
+@click.option("--rolling-test", is_flag=True, help="Each fold is the test of one network.  [default: the split's test]")
 @click.option("--explicit-hydrogens", is_flag=True, help="Hydrogens become atoms of the graph.")
 @click.option(
     "--standardize",
@@ -110,6 +116,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
     """
     model = ModelConfig(**_fields_of(ModelConfig, settings))
     config = TrainConfig(**_fields_of(TrainConfig, settings))
+    check_folds(settings)
 
     from molmp.nn.process import deterministic, keep_memory, set_threads
     from molmp.run_folder import is_finished, new_folder, write_run
@@ -140,7 +147,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons, dataset.sides):
             options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
-    _print_summary(output, trained.bundle.metrics["test"])
+    _print_summary(output, trained.bundle.metrics)
 
 
 def _fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +157,7 @@ def _fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
 def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Dataset]":
     from molmp.chem.cache import cache_folder, cached_featurize
     from molmp.tables.dataset import load_dataset
-    from molmp.training.problem import dataset_problem, file_facts, readable_rows, split_rows, unreadable_rows
+    from molmp.training.problem import dataset_problem, file_facts, unreadable_rows
 
     names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units")
     columns = settings["target_columns"] or None
@@ -161,13 +168,28 @@ def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Dataset]":
     cache = None if settings["no_cache"] else settings["cache"] or cache_folder()
     featurized = cached_featurize(dataset.smiles, graphs, cache=cache, n_jobs=settings["n_jobs"], progress=True)
     _tell_unreadable(dataset, unreadable_rows(dataset, featurized))
-    split = split_rows(
-        dataset, readable_rows(dataset, featurized), settings["split"], file=settings["splits_file"],
-        sizes=settings["split_sizes"], seed=settings["seed"],
-    )  # fmt: skip
-    sizes = ", ".join(f"{name} {len(rows)}" for name, rows in split._asdict().items())
-    options.tell(f"molecules: {sizes}")
-    return dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset)), dataset
+    split, folds = _split(dataset, featurized, settings)
+    problem = dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset))
+    return replace(problem, folds=folds), dataset
+
+
+def _split(dataset: "Dataset", featurized: "Featurized", settings: dict[str, Any]) -> "tuple[Split, tuple[Split, ...]]":
+    from molmp.training.problem import fold_rows, readable_rows, split_rows
+
+    rows, how = readable_rows(dataset, featurized), settings["split"]
+    dealing = {"sizes": settings["split_sizes"], "seed": settings["seed"]}
+    if settings["rolling_test"]:
+        split = Split(rows, rows[:0], rows[:0])
+    else:
+        split = split_rows(dataset, rows, how, file=settings["splits_file"], **dealing)
+    if not settings["folds"]:
+        options.tell("molecules: " + ", ".join(f"{name} {len(part)}" for name, part in split._asdict().items()))
+        return split, ()
+    asked = {name: settings[name] for name in ("folds", "repeats")}
+    split, folds = fold_rows(dataset, rows, split, how=how, rolling=settings["rolling_test"], **asked, **dealing)
+    first = ", ".join(f"{name} {len(part)}" for name, part in folds[0]._asdict().items())
+    options.tell(f"molecules of the first of {len(folds)} folds: {first}")
+    return split, folds
 
 
 def _tell_unreadable(dataset: "Dataset", reasons: dict[int, str]) -> None:
@@ -177,6 +199,9 @@ def _tell_unreadable(dataset: "Dataset", reasons: dict[int, str]) -> None:
         options.tell(f"and {len(reasons) - MOST_ERRORS} more rows; all stand in unreadable.csv")
 
 
-def _print_summary(run: Path, metrics: dict[str, float | None]) -> None:
-    click.echo("test " + "  ".join(f"{k} {v:.4f}" if v is not None else f"{k} undefined" for k, v in metrics.items()))
+def _print_summary(run: Path, metrics: dict[str, Any]) -> None:
+    test = metrics["test"].items()
+    click.echo("test " + "  ".join(f"{k} {v:.4f}" if v is not None else f"{k} undefined" for k, v in test))
+    for part, name in (("test", "test"), ("val", "validation")) if "spread" in metrics else ():
+        click.echo(f"{name} over {len(metrics['folds'])} folds: {render_spread(metrics['spread'][part])}")
     click.echo(f"model and results in {run}")

@@ -17,7 +17,9 @@ __all__ = [
     "Groups",
     "cluster",
     "fill_balanced",
+    "fill_evenly",
     "fill_largest_first",
+    "join_groups",
     "scaffold_groups",
     "similarity_groups",
     "stable_rng",
@@ -89,7 +91,7 @@ def _in_order(groups: Groups) -> Groups:
 def fill_balanced(groups: Groups, room: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
     """Deal groups to parts with ``room`` (train, val, test) rows: large groups first, small ones shuffled.
 
-    A group larger than half the validation or test part would unbalance these: such come first, in random order,
+    A group larger than half of any part but the first would unbalance that: such come first, in random order,
     and so mostly land in the training part. Each group goes to the first part that it fits in, else to the one
     with most room left.
     """
@@ -97,14 +99,31 @@ def fill_balanced(groups: Groups, room: Sequence[float], seed: int) -> list[NDAr
     half = min(room[1:]) / 2
     large = [group for group in groups if len(group) > half]
     small = [group for group in groups if len(group) <= half]
-    dealt: list[Groups] = [[], [], []]
+    dealt: list[Groups] = [[] for _ in room]
     left = list(room)
     for some in (large, small):
         for i in rng.permutation(len(some)):
-            part = next((p for p in range(3) if len(some[i]) <= left[p]), int(np.argmax(left)))
+            part = next((p for p in range(len(room)) if len(some[i]) <= left[p]), int(np.argmax(left)))
             dealt[part].append(some[i])
             left[part] -= len(some[i])
-    return [_rows(part) for part in dealt]
+    return [join_groups(part) for part in dealt]
+
+
+def fill_evenly(groups: Groups, parts: int, seed: int) -> list[Groups]:
+    """Deal groups to equal parts: from the largest down, shuffled among those of one size, each to the emptiest part.
+
+    >>> groups = [np.array([0]), np.array([1, 2, 3]), np.array([4, 5])]
+    >>> [join_groups(part).tolist() for part in fill_evenly(groups, 2, seed=0)]
+    [[1, 2, 3], [0, 4, 5]]
+    """
+    shuffled = [groups[i] for i in stable_rng(seed).permutation(len(groups))]
+    dealt: list[Groups] = [[] for _ in range(parts)]
+    sizes = [0] * parts
+    for group in sorted(shuffled, key=len, reverse=True):
+        part = int(np.argmin(sizes))
+        dealt[part].append(group)
+        sizes[part] += len(group)
+    return dealt
 
 
 def fill_largest_first(groups: Groups, room: Sequence[float]) -> list[NDArray[np.int64]]:
@@ -126,7 +145,7 @@ def fill_largest_first(groups: Groups, room: Sequence[float]) -> list[NDArray[np
             num_val += len(group)
         else:
             test.append(group)
-    return [_rows(part) for part in (train, val, test)]
+    return [join_groups(part) for part in (train, val, test)]
 
 
 def stable_rng(seed: int) -> np.random.RandomState:
@@ -134,5 +153,6 @@ def stable_rng(seed: int) -> np.random.RandomState:
     return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
 
 
-def _rows(groups: Groups) -> NDArray[np.int64]:
+def join_groups(groups: Groups) -> NDArray[np.int64]:
+    """Return the rows of all groups, ascending."""
     return np.sort(np.concatenate(groups)) if groups else np.empty(0, dtype=np.int64)

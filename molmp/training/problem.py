@@ -11,10 +11,11 @@ import numpy as np
 from molmp.chem.featurize import Featurized, GraphOptions
 from molmp.errors import DataError, listed
 from molmp.tables.dataset import Dataset
+from molmp.tables.folds import make_folds
 from molmp.tables.splits import SIZES, Split, make_split, read_splits_file, split_by_words
 from molmp.training.targets import Target, Targets
 
-__all__ = ["Problem", "dataset_problem", "file_facts", "readable_rows", "split_rows", "unreadable_rows"]
+__all__ = ["Problem", "dataset_problem", "file_facts", "fold_rows", "readable_rows", "split_rows", "unreadable_rows"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +34,9 @@ class Problem:
     ``(n, t)``. ``None`` where no label is."""
     split: Split
     """Input rows; unreadable ones are passed over."""
+    folds: tuple[Split, ...] = ()
+    """For cross-validation: what each network learns from. ``split`` then holds the rows of each part in any of them.
+    Regression targets are scaled by all of its training rows."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Where the rows came from; goes into the model file."""
 
@@ -82,6 +86,23 @@ def split_rows(dataset: Dataset, rows: np.ndarray, how: str = "random", *, file:
             dataset.split, sizes=sizes, seed=seed, rows=rows, where=f"the split column of {dataset.where}"
         )
     return make_split(how, dataset.smiles, sizes=sizes, seed=seed, rows=rows, times=dataset.times)
+
+
+def fold_rows(dataset: Dataset, rows: np.ndarray, split: Split, folds: int, *, repeats: int = 1,
+              rolling: bool = False, how: str = "random", sizes: Sequence[float] = SIZES,
+              seed: int = 0) -> tuple[Split, tuple[Split, ...]]:  # fmt: skip
+    """Deal the rows of a table into folds; return the rows of each part in any of them, and a split for each.
+
+    The test part of ``split`` stays and its other rows are dealt; with ``rolling`` all ``rows`` are, and each fold is
+    the test of one split. See :func:`~molmp.tables.folds.make_folds`.
+    """
+    share = sizes[1] / (sizes[0] + sizes[1])
+    dealt, test = (rows, None) if rolling else (np.union1d(split.train, split.val), split.test)
+    splits = make_folds(
+        how, dataset.smiles, folds, repeats=repeats, rows=dealt, test=test, val_share=share, seed=seed,
+        times=dataset.times,
+    )  # fmt: skip
+    return Split(*(np.unique(np.concatenate(parts)) for parts in zip(*splits, strict=True))), tuple(splits)
 
 
 def file_facts(path: str | Path, dataset: Dataset) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from molmp.nn.process import set_threads
 from molmp.training.bundle import Bundle, versions
 from molmp.training.checkpoints import Checkpoints
 from molmp.training.config import TrainConfig
+from molmp.training.cross import network_parts, score, union
 from molmp.training.distributed import ALONE, Ranks
 from molmp.training.loop import Epoch, Examples, Plan, Step, fit
 from molmp.training.loss_names import check_bounds
@@ -45,9 +46,10 @@ class Trained(NamedTuple):
     history: list[dict[str, Any]]
     """One record an epoch and member, as in ``history.csv``."""
     parts: dict[str, np.ndarray]
-    """``train``, ``val``, ``test``: the input rows that were used, ascending."""
+    """``train``, ``val``, ``test``: the input rows that were used, ascending; with folds, in any of them."""
     answers: dict[str, list[Answered]]
-    """For each part what ``Targets.answer`` gives, in the order of ``parts``."""
+    """For each part what ``Targets.answer`` gives, in the order of ``parts``; each row is answered by those networks
+    only for which it plays that part."""
 
     @property
     def predictions(self) -> dict[str, list[np.ndarray]]:
@@ -75,30 +77,34 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     where = ranks.pick_device(device)
     state = None if checkpoints is None else _last_state(checkpoints, problem, network, config, where, ranks)
     graphs = graphs_for(network, problem.featurized.graphs, where)
-    parts = {name: _places(problem.featurized.rows, getattr(problem.split, name)) for name in ("train", "val", "test")}
+    each = network_parts(problem, config.ensemble)
+    parts = union(each)
     labels = problem.labels[problem.featurized.rows]
     weights = np.ones(len(labels)) if problem.weights is None else problem.weights[problem.featurized.rows]
     sides = None if problem.sides is None else problem.sides[problem.featurized.rows]
-    _check_parts(parts, labels, problem.targets)
+    for fold, own in enumerate(each[:: config.ensemble], start=1):
+        _check_parts(own, labels, problem.targets, f" in fold {fold}" if problem.folds else "")
     counts = (~np.isnan(labels)).any(axis=1) & (weights > 0)
-    useful = parts["train"][counts[parts["train"]]]
+    plans = [
+        Plan(config.seed + member, own["train"][counts[own["train"]]], own["val"]) for member, own in enumerate(each)
+    ]
+    useful = np.unique(np.concatenate([plan.train for plan in plans]))
     targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(labels[useful])
     if sides is not None:
         check_bounds(targets.loss, int(np.count_nonzero(sides)))
     examples = Examples(graphs, targets, labels, np.broadcast_to(weights[:, None], labels.shape), sides)
-    plans = [Plan(config.seed + member, useful, parts["val"]) for member in range(config.ensemble)]
     members = Members([new_model(network, targets.num_outputs, plan.seed).to(where) for plan in plans])
     epochs: list[Epoch] = []
     for record in fit(members, examples, plans, config, ranks=ranks, state=state, checkpoints=checkpoints):
         if isinstance(record, Epoch):
             epochs.append(record)
         yield record
-    for member in range(config.ensemble):
+    for member in range(len(plans)):
         yield _done([epoch for epoch in epochs if epoch.member == member])
-    answers = {name: targets.answer(predict_outputs(members, graphs, rows)) for name, rows in parts.items()}
-    metrics = _metrics(examples, parts, answers)
+    outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
+    answers, metrics = score(examples, outputs, each, len(problem.folds))
     weights_of_members = tuple(
-        {name: t.cpu() for name, t in members.weights(member).items()} for member in range(config.ensemble)
+        {name: t.cpu() for name, t in members.weights(member).items()} for member in range(len(plans))
     )
     sizes = {name: len(rows) for name, rows in parts.items()}
     bundle = Bundle(
@@ -134,32 +140,18 @@ def _last_state(checkpoints: Checkpoints, problem: Problem, network: ModelConfig
     )
 
 
-def _places(readable: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Positions in the graphs of those input rows that could be read, ascending."""
-    return np.flatnonzero(np.isin(readable, rows))
-
-
-def _check_parts(parts: Mapping[str, np.ndarray], labels: np.ndarray, targets: Targets) -> None:
+def _check_parts(parts: Mapping[str, np.ndarray], labels: np.ndarray, targets: Targets, where: str) -> None:
     for name, meaning in (("train", "training"), ("val", "validation")):
         known = ~np.isnan(labels[parts[name]])
         if not known.any():
-            raise DataError(f"no {meaning} molecule that can be read has a label")
+            raise DataError(f"no {meaning} molecule that can be read has a label{where}")
     known = ~np.isnan(labels[parts["train"]])
     for target, column in zip(targets.names, known.T, strict=True):
         if not column.any():
-            raise DataError(f"target {target!r} has no label among the training molecules")
+            raise DataError(f"target {target!r} has no label among the training molecules{where}")
 
 
 def _done(epochs: Sequence[Epoch]) -> MemberDone:
     best = [epoch for epoch in epochs if epoch.best][-1]
     speed = float(np.mean([epoch.molecules_per_second for epoch in epochs]))
     return MemberDone(best.member, len(epochs), best.epoch, best.val_score, speed)
-
-
-def _metrics(
-    examples: Examples, parts: Mapping[str, np.ndarray], answers: Mapping[str, list[Answered]]
-) -> dict[str, Any]:
-    scores = {name: examples.score(rows, [a.value for a in answers[name]]) for name, rows in parts.items()}
-    names = examples.targets.names
-    per_target = {name: {part: s.per_target[name] for part, s in scores.items()} for name in names}
-    return {part: s.mean for part, s in scores.items()} | {"per_target": per_target}
