@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.accuracy_sets import Task
 from benchmarks.peers import python_of, versions_of
 from benchmarks.process import run_process
+from molmp.chem.molecule_features import DEFAULT_FEATURES
 from molmp.nn.config import ModelConfig
 from molmp.tables.splits import Split
 from molmp.training.config import TrainConfig
@@ -35,7 +36,7 @@ class Method:
     env: str = "molmp"
 
 
-def molmp(network: Mapping[str, Any], training: Mapping[str, Any]) -> Method:
+def molmp(network: Mapping[str, Any], training: Mapping[str, Any], features: str = DEFAULT_FEATURES) -> Method:
     """What `molmp train` does with these options, defaults for all others."""
 
     def configs(seed: int) -> tuple[ModelConfig, TrainConfig]:
@@ -46,7 +47,7 @@ def molmp(network: Mapping[str, Any], training: Mapping[str, Any]) -> Method:
         from molmp.training.problem import dataset_problem
         from molmp.training.run import Trained, train
 
-        options = GraphOptions()
+        options = GraphOptions(features=features)
         problem = dataset_problem(task.dataset, featurize(task.dataset.smiles, options), options, split, {})
         *_, trained = train(problem, *configs(seed), device="cpu")
         assert isinstance(trained, Trained)
@@ -54,7 +55,8 @@ def molmp(network: Mapping[str, Any], training: Mapping[str, Any]) -> Method:
         return trained.predictions["test"]
 
     def settings() -> dict[str, Any]:
-        return {"network": asdict(configs(0)[0]), "training": asdict(configs(0)[1]) | {"seed": None}}
+        return {"network": asdict(configs(0)[0]), "training": asdict(configs(0)[1]) | {"seed": None},
+                "features": features}  # fmt: skip
 
     return Method(run, settings)
 

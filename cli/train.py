@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from molmp.chem.featurize import GraphOptions
+from molmp.chem.molecule_features import DEFAULT_FEATURES, FEATURES
 from molmp.chem.smiles import STANDARDIZE
 from molmp.nn.config import ModelConfig
 from molmp.tables.labels import TASKS
@@ -67,6 +68,12 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
     type=click.Choice(STANDARDIZE),
     default=GraphOptions.standardize,
     help="What is done to molecules before anything else, here and when predicting.",
+)
+@click.option(
+    "--features",
+    type=click.Choice(FEATURES),
+    default=DEFAULT_FEATURES,
+    help="What the network reads of a molecule beside its graph.",
 )
 @network.options
 @_number("dropout", ModelConfig, "Share of the head's units that are dropped in training.")

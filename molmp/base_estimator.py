@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from molmp.chem.featurize import Featurized, GraphOptions, featurize
+from molmp.chem.molecule_features import DEFAULT_FEATURES
 from molmp.chem.molecules import as_smiles, raise_for_errors
 from molmp.errors import DataError, FileFormatError
 from molmp.inference.predictor import Predictor
@@ -53,6 +54,7 @@ class MPNNBase(BaseEstimator):
         quantiles: tuple[float, ...] = TrainConfig.quantiles,
         explicit_hydrogens: bool = GraphOptions.explicit_hydrogens,
         standardize: str = GraphOptions.standardize,
+        features: str = DEFAULT_FEATURES,
         validation_fraction: float = 0.1,
         random_state: int = TrainConfig.seed,
         device: str = "auto",
@@ -81,6 +83,7 @@ class MPNNBase(BaseEstimator):
         self.quantiles = quantiles
         self.explicit_hydrogens = explicit_hydrogens
         self.standardize = standardize
+        self.features = features
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.device = device
@@ -95,7 +98,9 @@ class MPNNBase(BaseEstimator):
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
             ensemble=self.ensemble, seed=self.random_state, loss=self.loss, quantiles=tuple(self.quantiles),
         )  # fmt: skip
-        options = GraphOptions(explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize)
+        options = GraphOptions(
+            explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize, features=self.features
+        )
         featurized = self._featurize(X, options)
         rows = np.arange(len(featurized.graphs))
         if len(rows) != len(labels):

@@ -27,9 +27,11 @@ def onnx_inputs(graphs: MolGraphs) -> dict[str, np.ndarray]:
         The atoms that each directed bond leads from and to, shape ``(E,)``, targets ascending. Each bond is there in
         both directions.
     ``molecules``
-        Zeros of shape ``(B, 1)``, which tell the number of molecules.
+        Zeros of shape ``(B, 1)``, which tell the number of molecules; float32.
+    ``features``
+        What stands beside each graph, where there is anything, shape ``(B, F)``; float32.
 
-    All but the last are int64.
+    All others are int64.
 
     Examples
     --------
@@ -51,4 +53,4 @@ def onnx_inputs(graphs: MolGraphs) -> dict[str, np.ndarray]:
         "edge_source": np.concatenate([begins, ends])[order],
         "edge_target": targets[order],
         "molecules": np.zeros((len(graphs), 1), np.float32),
-    }
+    } | ({} if graphs.features is None else {"features": np.array(graphs.features)})

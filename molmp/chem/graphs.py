@@ -27,6 +27,9 @@ FORMAT = "molmp-graphs-1"
 
 ARRAYS = ("atom_table", "bond_table", "atom_types", "bond_types", "begins", "ends", "num_atoms", "num_bonds")
 
+WIDTHS = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "F32": np.float32}
+"""Numbers that a file may hold."""
+
 
 @dataclass(frozen=True, eq=False)
 class MolGraphs:
@@ -48,6 +51,8 @@ class MolGraphs:
     """Atoms of each molecule, shape ``(B,)``."""
     num_bonds: np.ndarray
     """Bonds of each molecule, shape ``(B,)``."""
+    features: np.ndarray | None = None
+    """What stands beside each graph, shape ``(B, F)``, float32; see :mod:`molmp.chem.molecule_features`."""
 
     @classmethod
     def pack(
@@ -88,6 +93,7 @@ class MolGraphs:
         parts = list(parts)
         if not parts:
             return cls.empty()
+        features = [p.features for p in parts if p.features is not None]
         joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ARRAYS[4:]}
         begins, ends = _smallest_together(joined["begins"], joined["ends"])
         atom_table, atom_types = _merge_tables(
@@ -99,6 +105,7 @@ class MolGraphs:
         return cls(
             atom_table, bond_table, atom_types, bond_types,
             begins, ends, _smallest(joined["num_atoms"]), _smallest(joined["num_bonds"]),
+            np.concatenate(features) if features else None,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -110,7 +117,14 @@ class MolGraphs:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MolGraphs):
             return NotImplemented
-        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in ARRAYS)
+        if (self.features is None) != (other.features is None):
+            return False
+        mine, theirs = self._arrays(), other._arrays()
+        return all(np.array_equal(mine[name], theirs[name], equal_nan=name == "features") for name in mine)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        return arrays if self.features is None else arrays | {"features": self.features}
 
     @cached_property
     def atom_offsets(self) -> np.ndarray:
@@ -125,7 +139,7 @@ class MolGraphs:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays together."""
-        return sum(getattr(self, name).nbytes for name in ARRAYS)
+        return sum(array.nbytes for array in self._arrays().values())
 
     def select(self, rows: Sequence[int] | np.ndarray | slice) -> Self:
         """Return the molecules of ``rows``, in that order; repeats are allowed. Tables are kept whole."""
@@ -135,11 +149,12 @@ class MolGraphs:
         return type(self)(
             self.atom_table, self.bond_table, self.atom_types[atoms], self.bond_types[bonds],
             self.begins[bonds], self.ends[bonds], self.num_atoms[rows], self.num_bonds[rows],
+            None if self.features is None else self.features[rows],
         )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write one file (safetensors layout); it appears complete or not at all."""
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
+        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
         temporary = f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
         try:
             with open(temporary, "xb") as file:
@@ -174,7 +189,8 @@ class MolGraphs:
             # An empty file cannot be mapped, and a store of no molecules has no data.
             filled = os.path.getsize(path) > start
             data = np.memmap(path, np.uint8, "r", offset=start) if filled else np.zeros(0, np.uint8)
-            graphs = cls(**{name: _view(data, header[name]) for name in ARRAYS})
+            names = [*ARRAYS, *(["features"] if "features" in header else [])]
+            graphs = cls(**{name: _view(data, header[name]) for name in names})
             graphs._check_shapes()
         except (ValueError, KeyError, TypeError) as error:
             raise FileFormatError(f"{path} is not a molmp graph store, or it is damaged: {error}") from None
@@ -188,6 +204,8 @@ class MolGraphs:
         atoms, bonds = int(self.num_atoms.sum(dtype=np.int64)), int(self.num_bonds.sum(dtype=np.int64))
         if lengths != (atoms, bonds, bonds, bonds, len(self.num_bonds)):
             raise ValueError("its arrays do not fit together")
+        if self.features is not None and self.features.shape[:-1] != (len(self),):
+            raise ValueError("its features do not fit its molecules")
 
 
 def _columns() -> dict[str, list[str]]:
@@ -211,7 +229,7 @@ def _header(arrays: dict[str, np.ndarray]) -> bytes:
     end = 0
     for name, array in _by_width(arrays).items():
         begin, end = end, end + array.nbytes
-        dtype = f"U{8 * array.itemsize}"
+        dtype = f"{array.dtype.kind.upper()}{8 * array.itemsize}"
         header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -219,11 +237,10 @@ def _header(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _view(data: np.ndarray, entry: dict[str, Any]) -> np.ndarray:
-    dtypes = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32}
     begin, end = entry["data_offsets"]
     if not 0 <= begin <= end <= len(data):
         raise ValueError(f"it should hold {end} bytes of data but holds {len(data)}")
-    return data[begin:end].view(dtypes[entry["dtype"]]).reshape(entry["shape"])
+    return data[begin:end].view(WIDTHS[entry["dtype"]]).reshape(entry["shape"])
 
 
 def _offsets(counts: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from molmp.chem.molecule_features import feature_columns
 from molmp.chem.smiles import MAX_ATOMS, MAX_CHARACTERS, STANDARDIZE
 from molmp.errors import ConfigError
 
@@ -20,6 +21,9 @@ class GraphOptions:
     """Hydrogens become atoms of the graph."""
     standardize: str = "none"
     """``none``, ``clean`` or ``tautomer``, see :func:`molmp.chem.smiles.standardize`."""
+    features: str = "none"
+    """What stands beside the graph: ``none``, ``descriptors``, ``morgan`` or ``descriptors+morgan``; see
+    :mod:`molmp.chem.molecule_features`."""
     max_atoms: int = MAX_ATOMS
     """Larger molecules are refused, counted as written."""
     max_characters: int = MAX_CHARACTERS
@@ -30,6 +34,7 @@ class GraphOptions:
     def __post_init__(self) -> None:
         if self.standardize not in STANDARDIZE:
             raise ConfigError(f"standardize must be one of {', '.join(STANDARDIZE)}, not {self.standardize!r}")
+        feature_columns(self.features)
         if type(self.explicit_hydrogens) is not bool:
             raise ConfigError(f"explicit_hydrogens must be true or false, not {self.explicit_hydrogens!r}")
         for name, most in LIMITS.items():

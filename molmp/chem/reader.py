@@ -1,6 +1,7 @@
 """One chunk of SMILES to packed graphs: the work of one process, with neither torch nor scikit-learn."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from rdkit import Chem
@@ -9,12 +10,13 @@ from molmp.chem import smiles
 from molmp.chem.binary import binary_graphs, binary_is_known, lacks_labels, to_binary
 from molmp.chem.clock import timed
 from molmp.chem.graphs import MolGraphs
+from molmp.chem.molecule_features import feature_reader
 from molmp.chem.options import GraphOptions
 from molmp.chem.plain import plain_graphs
 from molmp.chem.stereo import name_stereocentres
 from molmp.errors import InvalidSmilesError
 
-__all__ = ["Answer", "join_answers", "read_chunk", "read_mol"]
+__all__ = ["Answer", "join_answers", "read_chunk", "read_mol", "with_hydrogens"]
 
 Answer = tuple[MolGraphs, np.ndarray, dict[int, InvalidSmilesError]]
 """Graphs, their rows, and the errors of the other rows: see :class:`molmp.chem.featurize.Featurized`."""
@@ -26,6 +28,7 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
     >>> read_chunk(["CCO", ""])
     (MolGraphs(1 molecules, 3 atoms, 2 bonds), array([0]), {1: InvalidSmilesError(...)})
     """
+    describe, vectors = feature_reader(options.features), list[np.ndarray]()
     errors: dict[int, InvalidSmilesError] = {}
     rows: list[int] = []
     buffers: list[bytes] = []
@@ -43,6 +46,10 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
             except InvalidSmilesError as error:
                 errors[row] = error
                 continue
+            if describe is not None:
+                vectors.append(describe(mol))
+            if options.explicit_hydrogens:
+                mol = with_hydrogens(mol, text)
             if fast:
                 buffers.append(to_binary(mol, text))
             if not fast or ("@" in text and lacks_labels(buffers[-1], text)):
@@ -50,9 +57,12 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
             rows.append(row)
 
         def again(molecule: int) -> Chem.Mol:
-            return read_mol(texts[rows[molecule]], rows[molecule], options)
+            mol = read_mol(texts[rows[molecule]], rows[molecule], options)
+            return with_hydrogens(mol, texts[rows[molecule]]) if options.explicit_hydrogens else mol
 
         graphs = binary_graphs(buffers, kept, again) if fast else plain_graphs(list(kept.values()))
+    if describe is not None:
+        graphs = replace(graphs, features=np.array(vectors, np.float32).reshape(len(rows), -1))
     return graphs, np.array(rows, np.int64), dict(sorted(errors.items()))
 
 
@@ -76,13 +86,15 @@ def read_mol(text: str, row: int, options: GraphOptions, plain: bool = False) ->
     """Read one molecule and prepare it, from a text that has been checked."""
     read = smiles.read_plain_text if plain else smiles.read_text
     mol = read(text, row, options.max_atoms)
-    if options.standardize != "none":
-        mol = smiles.standardize(mol, options.standardize)
-    if options.explicit_hydrogens:
-        if "@" in text:
-            name_stereocentres(mol)
-        mol = Chem.AddHs(mol)
-        Chem.SetHybridization(mol)  # of the new atoms, so that they equal hydrogens that were there
+    return mol if options.standardize == "none" else smiles.standardize(mol, options.standardize)
+
+
+def with_hydrogens(mol: Chem.Mol, text: str) -> Chem.Mol:
+    """Return a molecule, read from ``text``, whose hydrogens are atoms."""
+    if "@" in text:
+        name_stereocentres(mol)
+    mol = Chem.AddHs(mol)
+    Chem.SetHybridization(mol)  # of the new atoms, so that they equal hydrogens that were there
     return mol
 
 

@@ -38,7 +38,7 @@ EXAMPLES = ("CC(=O)Oc1ccccc1C(=O)O", "C#N", "CCS", "[Na+].[Cl-]")
 
 FIRST_AXES = {
     "atom_codes": "num_atoms", "atom_molecule": "num_atoms", "bond_codes": "num_bond_types", "edge_bond": "num_edges",
-    "edge_source": "num_edges", "edge_target": "num_edges", "molecules": "num_molecules",
+    "edge_source": "num_edges", "edge_target": "num_edges", "molecules": "num_molecules", "features": "num_molecules",
 }  # fmt: skip
 """What the file says of the size of each input."""
 
@@ -93,14 +93,14 @@ class FlatModel(nn.Module):
 
     def forward(
         self, atom_codes: Tensor, atom_molecule: Tensor, bond_codes: Tensor, edge_bond: Tensor, edge_source: Tensor,
-        edge_target: Tensor, molecules: Tensor,
+        edge_target: Tensor, molecules: Tensor, features: Tensor | None = None,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         """Predict; the tensors that :func:`export_onnx` tells, of all networks together."""
         num_atoms = atom_codes.shape[0]
         inbox = _OwnedBags.of(edge_target, num_atoms)
         owners = _OwnedBags.of(atom_molecule, molecules.shape[0])
         level = Level(Messages(Rows(edge_source, num_atoms), edge_bond, inbox), None, owners)
-        batch = GraphBatch(atom_codes, bond_codes, None, (level,) * self.steps, owners)
+        batch = GraphBatch(atom_codes, bond_codes, None, (level,) * self.steps, owners, features)
         outputs_MBO = torch.stack([member(batch) for member in self.members]).double()
         return tuple(tensor for belief in self.targets.believe(outputs_MBO) for tensor in self._tensors(belief))
 

@@ -94,6 +94,8 @@ class GraphBatch:
     """One for each step."""
     molecules: Bags
     """For each molecule, the rows of the last level that its atoms have."""
+    features: Tensor | None = None
+    """What stands beside each graph, shape ``(B, F)``."""
 
     @property
     def num_graphs(self) -> int:
@@ -145,6 +147,11 @@ class DeviceGraphs:
     def __len__(self) -> int:
         return len(self.graphs)
 
+    @property
+    def num_features(self) -> int:
+        """``F``, numbers that stand beside each graph."""
+        return 0 if self.graphs.features is None else self.graphs.features.shape[1]
+
     def batch(self, ids: Tensor | np.ndarray | Iterable[int] | None = None) -> GraphBatch:
         """Put the molecules ``ids`` together, in that order; repeats are allowed. Without ``ids``, all of them."""
         if ids is None:
@@ -156,7 +163,10 @@ class DeviceGraphs:
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum(counts, out=offsets[1:])
         make = self._flat if self._environments is None else self._compact
-        return make(atoms, torch.from_numpy(offsets)).to(self.device)
+        batch = make(atoms, torch.from_numpy(offsets))
+        if self.graphs.features is not None:
+            batch = replace(batch, features=torch.from_numpy(self.graphs.features[rows]))
+        return batch.to(self.device)
 
     def _flat(self, atoms: np.ndarray, offsets: Tensor) -> GraphBatch:
         everyone = np.arange(len(atoms))

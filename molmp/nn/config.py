@@ -84,6 +84,10 @@ class ModelConfig:
     """Hidden layers of the head."""
     dropout: float = 0.1
     """In the head only; see ``step_dropout``."""
+    num_features: int = 0
+    """Features of the whole molecule that the head reads beside the graph; training counts those that are there."""
+    feature_dropout: float = 0.5
+    """Share of these features that is left out at random in training."""
 
     def __post_init__(self) -> None:
         if isinstance(self.layer, type) and self.layer.__name__ in OPERATORS:
@@ -156,14 +160,14 @@ class ModelConfig:
 
     def _check_numbers(self) -> None:
         least = {"hidden": 1, "steps": self.operator.least_steps, "readout_steps": 1, "head_hidden": 1,
-                 "head_layers": 0, "edge_hidden": 1, "heads": 1}  # fmt: skip
+                 "head_layers": 0, "edge_hidden": 1, "heads": 1, "num_features": 0}  # fmt: skip
         for name, smallest in least.items():
             value = getattr(self, name)
             if name in OF_OPERATORS and name not in self.operator.options:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
                 raise ConfigError(f"{name} must be a whole number from {smallest} up, got {value!r}")
-        for name in ("dropout", "step_dropout"):
+        for name in ("dropout", "step_dropout", "feature_dropout"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
                 raise ConfigError(f"{name} must be a number from 0 up to, not including, 1, got {value!r}")

@@ -110,6 +110,7 @@ def lay_out(batch: GraphBatch, members: int) -> GraphBatch:
         start=None if batch.start is None else batch.start.repeat(members),
         levels=tuple(levels[id(level)] for level in batch.levels),
         molecules=batch.molecules.repeat(members),
+        features=None if batch.features is None else batch.features.repeat(members, 1),
     )
 
 

@@ -1,6 +1,6 @@
-"""The model: ``head(norm(readout(passing(embedding(batch)))))``.
+"""The model: ``head(norm(readout(passing(embedding(batch)))), features)``.
 
-Shapes: R rows of a level, B molecules, H hidden width, D width of the fingerprint.
+Shapes: R rows of a level, B molecules, H hidden width, D width of the fingerprint, F features of a molecule.
 """
 
 import torch
@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from molmp.chem.features import ATOM_FIELDS
 from molmp.chem.graphs import MolGraphs
+from molmp.errors import ConfigError
 from molmp.nn.batch import DeviceGraphs, GraphBatch
+from molmp.nn.beside import FeatureScaling
 from molmp.nn.config import ModelConfig
+from molmp.nn.dropout import Dropout
 from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.heads import MLP
 from molmp.nn.norm import LayerNorm
@@ -45,19 +48,34 @@ class MoleculeModel(nn.Module):
         self.readout = _readout(config)
         self.fingerprint_width = self.readout.width
         self.norm = LayerNorm(self.fingerprint_width) if config.normalize else nn.Identity()
+        self.beside = FeatureScaling(config.num_features) if config.num_features else None
+        self.drop = Dropout(config.feature_dropout)
         self.head = MLP(
-            self.fingerprint_width, config.head_hidden, num_outputs, layers=config.head_layers, dropout=config.dropout
+            self.fingerprint_width + config.num_features,
+            config.head_hidden,
+            num_outputs,
+            layers=config.head_layers,
+            dropout=config.dropout,
         )
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Predict, shape ``(B, num_outputs)``."""
-        output: Tensor = self.head(self.fingerprint(batch))
+        vector_BD = self.fingerprint(batch)
+        if self.beside is not None:
+            vector_BD = torch.cat([vector_BD, self.drop(self.beside(_features(batch)))], 1)
+        output: Tensor = self.head(vector_BD)
         return output
 
     def fingerprint(self, batch: GraphBatch) -> Tensor:
-        """Return what the head sees of each molecule, shape ``(B, D)``."""
+        """Return what the head sees of each molecule's graph, shape ``(B, D)``."""
         vector: Tensor = self.norm(self.readout(self.passing(self.embedding(batch), batch), batch.molecules))
         return vector
+
+
+def _features(batch: GraphBatch) -> Tensor:
+    if batch.features is None:
+        raise ConfigError("this model reads features beside the graphs, which have none: featurize with its options")
+    return batch.features
 
 
 class AtomEmbedding(nn.Module):

@@ -1,4 +1,4 @@
-"""Nested records of tensors, sent to a device in one piece."""
+"""Nested records of tensors, sent to a device in one piece for each kind of number."""
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def send_record(record: T, device: torch.device) -> T:
-    """Return a copy of a dataclass of int64 tensors, tuples and dataclasses on ``device``; what is shared stays shared.
+    """Return a copy of a dataclass of tensors, tuples and dataclasses on ``device``; what is shared stays shared.
 
     >>> from molmp.nn.segment import Rows
     >>> send_record(Rows(torch.tensor([1]), 2), torch.device("cpu"))
@@ -23,9 +23,12 @@ def send_record(record: T, device: torch.device) -> T:
     """
     tensors: dict[int, Tensor] = {}
     _rebuild(record, lambda t: tensors.setdefault(id(t), t), {})
-    packed = torch.cat([t.flatten() for t in tensors.values()])
-    pieces = send(packed, device).split([t.numel() for t in tensors.values()])
-    moved = {i: piece.view(t.shape) for (i, t), piece in zip(tensors.items(), pieces, strict=True)}
+    moved: dict[int, Tensor] = {}
+    for dtype in dict.fromkeys(t.dtype for t in tensors.values()):
+        alike = {i: t for i, t in tensors.items() if t.dtype == dtype}
+        packed = torch.cat([t.flatten() for t in alike.values()])
+        pieces = send(packed, device).split([t.numel() for t in alike.values()])
+        moved |= {i: piece.view(t.shape) for (i, t), piece in zip(alike.items(), pieces, strict=True)}
     copy: T = _rebuild(record, lambda t: moved[id(t)], {})
     return copy
 

@@ -11,6 +11,7 @@ import rdkit
 import torch
 
 from molmp import __version__
+from molmp.chem import molecule_features
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names
 from molmp.chem.featurize import GraphOptions
 from molmp.errors import FileFormatError
@@ -56,7 +57,7 @@ class Bundle:
         return {
             "format": FORMAT,
             **self.targets.to_dict(),
-            "features": feature_columns() | {"options": self.options.to_dict()},
+            "features": feature_columns(self.options) | {"options": self.options.to_dict()},
             "network": self.network.to_dict(),
             "training": self.training.to_dict(),
             "num_members": len(self.members),
@@ -79,7 +80,7 @@ class Bundle:
         """
         features = dict(data["features"])
         options = GraphOptions.from_dict(features.pop("options"))
-        if features != feature_columns():
+        if {"molecule": [], **features} != {"molecule": [], **feature_columns(options)}:
             trained = data["versions"].get("molmp", "unknown")
             raise FileFormatError(
                 f"the model was trained on other atom or bond features (by molmp {trained}; this is {__version__})"
@@ -90,10 +91,16 @@ class Bundle:
                 f"its messages are passed by {name!r}, which is none of molmp's operators; a file holds no code: "
                 f"where that is a class of your own, give it to molmp.load(..., layer={name})"
             )
+        network = ModelConfig.from_dict(data["network"], layer)
+        if network.num_features != len(features.get("molecule", [])):
+            raise FileFormatError(
+                f"the network reads {network.num_features} features of a molecule, but the file names "
+                f"{len(features.get('molecule', []))}"
+            )
         return cls(
             targets=Targets.from_dict(data),
             options=options,
-            network=ModelConfig.from_dict(data["network"], layer),
+            network=network,
             training=TrainConfig.from_dict(data["training"]),
             members=members,
             data=data["data"],
@@ -103,9 +110,11 @@ class Bundle:
         )
 
 
-def feature_columns() -> dict[str, Any]:
-    """Names of all codes of this version's atom and bond features."""
-    return {"atom": column_names(ATOM_FIELDS), "bond": column_names(BOND_FIELDS)}
+def feature_columns(options: GraphOptions | None = None) -> dict[str, Any]:
+    """Names of all codes of this version's atom and bond features, and of what these options put beside the graphs."""
+    names = {"atom": column_names(ATOM_FIELDS), "bond": column_names(BOND_FIELDS)}
+    beside = molecule_features.feature_columns("none" if options is None else options.features)
+    return names | ({"molecule": beside} if beside else {})
 
 
 def versions() -> dict[str, str]:

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from molmp.chem.featurize import GraphOptions
+from molmp.chem.graphs import MolGraphs
+from molmp.chem.molecule_features import least_deviations
 from molmp.errors import DataError
 from molmp.nn.members import Members
 from molmp.nn.model import ModelConfig, MoleculeModel, graphs_for
@@ -23,7 +26,7 @@ from molmp.training.state import digest
 from molmp.training.targets import Answered, Targets
 from molmp.training.validation import predict_outputs
 
-__all__ = ["MemberDone", "Trained", "new_model", "train"]
+__all__ = ["MemberDone", "Trained", "fit_features", "new_model", "train"]
 
 
 class MemberDone(NamedTuple):
@@ -93,7 +96,11 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     if sides is not None:
         check_bounds(targets.loss, int(np.count_nonzero(sides)))
     examples = Examples(graphs, targets, labels, np.broadcast_to(weights[:, None], labels.shape), sides)
-    members = Members([new_model(network, targets.num_outputs, plan.seed).to(where) for plan in plans])
+    network = replace(network, num_features=graphs.num_features)
+    models = [new_model(network, targets.num_outputs, plan.seed) for plan in plans]
+    for model, plan in zip(models, plans, strict=True):
+        fit_features(model, problem.featurized.graphs, plan.train, problem.options)
+    members = Members([model.to(where) for model in models])
     epochs: list[Epoch] = []
     for record in fit(members, examples, plans, config, ranks=ranks, state=state, checkpoints=checkpoints):
         if isinstance(record, Epoch):
@@ -138,6 +145,12 @@ def _last_state(checkpoints: Checkpoints, problem: Problem, network: ModelConfig
             **{f"version of {name}": version for name, version in versions().items() if name != "python"},
         }
     )
+
+
+def fit_features(model: MoleculeModel, graphs: MolGraphs, train: np.ndarray, options: GraphOptions) -> None:
+    """Scale what stands beside the graphs by the training molecules, in place."""
+    if model.beside is not None and graphs.features is not None:
+        model.beside.fit(graphs.features[train], least_deviations(options.features))
 
 
 def _check_parts(parts: Mapping[str, np.ndarray], labels: np.ndarray, targets: Targets, where: str) -> None:
