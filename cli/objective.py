@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from molmp.training.config import TrainConfig
+from molmp.training.config import CHOICES, TrainConfig
 from molmp.training.loss_names import LOSS_NAMES
 
 from . import options
@@ -29,6 +29,26 @@ _OPTIONS = [
         default=TrainConfig.quantiles,
         callback=options.numbers,
         help="What --loss quantile learns, separated by commas.",
+    ),
+    click.option(
+        "--class-weight",
+        type=click.Choice(CHOICES["class_weight"]),
+        default=TrainConfig.class_weight,
+        help="balanced: rare classes weigh as much as frequent ones.",
+    ),
+    click.option(
+        "--task-weights",
+        multiple=True,
+        metavar="TARGET=WEIGHT",
+        callback=options.weights,
+        help="Weights of targets in the loss, separated by commas.  [default: 1 each]",
+    ),
+    click.option(
+        "--threshold",
+        type=click.Choice(CHOICES["threshold"]),
+        default=TrainConfig.threshold,
+        help="Probability from which a molecule is of the second of two classes: 0.5, or tuned on the validation "
+        "molecules, and then predictions have a column of classes.",
     ),
 ]
 

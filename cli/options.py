@@ -20,6 +20,7 @@ __all__ = [
     "render_config",
     "smiles_column",
     "tell",
+    "weights",
     "workers",
 ]
 
@@ -49,8 +50,17 @@ def pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     """Callback for options of the form NAME=VALUE, repeated."""
     split = [value.partition("=") for value in values]
     if bad := [value for value, equals, _ in split if not equals]:
-        raise ConfigError(f"--{param.name} takes {param.metavar}, got {bad[0]!r}")
+        raise ConfigError(f"--{(param.name or '').replace('_', '-')} takes {param.metavar}, got {bad[0]!r}")
     return {name.strip(): value.strip() for name, _, value in split}
+
+
+def weights(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, float] | None:
+    """Callback for options of the form NAME=NUMBER, repeated or separated by commas."""
+    split = pairs(ctx, param, names(ctx, param, values))
+    try:
+        return {name: float(value) for name, value in split.items()} or None
+    except ValueError as error:
+        raise ConfigError(f"--{(param.name or '').replace('_', '-')} takes {param.metavar}: {error}") from None
 
 
 def config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:

@@ -164,6 +164,7 @@ def _fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
 def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Dataset]":
     from molmp.chem.cache import cache_folder, cached_featurize
     from molmp.tables.dataset import load_dataset
+    from molmp.training.checks import problem_notes
     from molmp.training.problem import dataset_problem, file_facts, unreadable_rows
 
     names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units")
@@ -177,6 +178,8 @@ def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Dataset]":
     _tell_unreadable(dataset, unreadable_rows(dataset, featurized))
     split, folds = _split(dataset, featurized, settings)
     problem = dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset))
+    for note in problem_notes(problem):
+        options.tell(note)
     return replace(problem, folds=folds), dataset
 
 

@@ -1,5 +1,6 @@
 """What the scikit-learn estimators share: parameters, training, files."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
@@ -52,6 +53,9 @@ class MPNNBase(BaseEstimator):
         ensemble: int = TrainConfig.ensemble,
         loss: str = TrainConfig.loss,
         quantiles: tuple[float, ...] = TrainConfig.quantiles,
+        class_weight: str = TrainConfig.class_weight,
+        task_weights: Mapping[str, float] | None = TrainConfig.task_weights,
+        threshold: str = TrainConfig.threshold,
         explicit_hydrogens: bool = GraphOptions.explicit_hydrogens,
         standardize: str = GraphOptions.standardize,
         features: str = DEFAULT_FEATURES,
@@ -81,6 +85,9 @@ class MPNNBase(BaseEstimator):
         self.ensemble = ensemble
         self.loss = loss
         self.quantiles = quantiles
+        self.class_weight = class_weight
+        self.task_weights = task_weights
+        self.threshold = threshold
         self.explicit_hydrogens = explicit_hydrogens
         self.standardize = standardize
         self.features = features
@@ -97,6 +104,7 @@ class MPNNBase(BaseEstimator):
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
             ensemble=self.ensemble, seed=self.random_state, loss=self.loss, quantiles=tuple(self.quantiles),
+            class_weight=self.class_weight, task_weights=self.task_weights, threshold=self.threshold,
         )  # fmt: skip
         options = GraphOptions(
             explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize, features=self.features

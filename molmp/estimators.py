@@ -168,15 +168,21 @@ class MPNNClassifier(ClassifierMixin, MPNNBase):
         return full if isinstance(self.classes_, list) else full[0]
 
     def predict(self, X: Any) -> np.ndarray:
-        """The likeliest classes, shape ``(n,)`` or ``(n, t)``."""
+        """The likeliest classes, shape ``(n,)`` or ``(n, t)``; with ``threshold="tuned"`` those that it gives."""
         proba = self.predict_proba(X)
-        if isinstance(proba, list):
-            return np.stack([p.argmax(axis=1) for p in proba], axis=1)
-        return np.asarray(self.classes_)[proba.argmax(axis=1)]
+        items = self.predictor_.bundle.targets.items
+        indices = [_indices(p, t) for p, t in zip(proba if isinstance(proba, list) else [proba], items, strict=True)]
+        return np.stack(indices, axis=1) if isinstance(proba, list) else np.asarray(self.classes_)[indices[0]]
 
     def _restore(self, targets: Targets) -> None:
         names = [np.array(_numbers(target.classes)) for target in targets.items]
         self.classes_ = names[0] if len(names) == 1 else names
+
+
+def _indices(proba: np.ndarray, target: Target) -> np.ndarray:
+    if target.threshold is None:
+        return proba.argmax(axis=1)
+    return (proba[:, 1] >= target.threshold).astype(int)
 
 
 def _numbers(names: tuple[str, ...]) -> list[Any]:

@@ -196,6 +196,20 @@ WRONG: list[tuple[str, list[str], list[str], int, list[str]]] = [
     ("quantiles twice", NUMBERS, ["--quantiles", "0.1,0.1"], 2, ["quantiles must ascend"]),
     ("quantiles of no share", NUMBERS, ["--quantiles", "5,95"], 2, ["from above 0 to below 1, got 5.0, 95.0"]),
     ("quantiles that are words", NUMBERS, ["--quantiles", "low"], 2, ["--quantiles takes numbers", "'low'"]),
+    ("weight of no target", NUMBERS, ["--task-weights", "z=2"], 2, ["a weight is given for 'z'", "targets are y"]),
+    ("weight that is no number", NUMBERS, ["--task-weights", "y=much"], 2, ["--task-weights takes", "'much'"]),
+    ("weight without =", NUMBERS, ["--task-weights", "2"], 2, ["--task-weights takes TARGET=WEIGHT", "'2'"]),
+    ("weight of 0", NUMBERS, ["--task-weights", "y=0"], 2, ["task_weights must be numbers above 0"]),
+    ("classes of numbers", NUMBERS, ["--class-weight", "balanced"], 2, ["class_weight balanced is for classes"]),
+    ("threshold of numbers", NUMBERS, ["--threshold", "tuned"], 2, ["threshold tuned is for targets of two classes"]),
+    ("one row", ["smiles,y,s", "C,1,train"], ["--target-columns", "y"], 1, ["all labels of 'y' are '1'"]),
+    (
+        "one class to learn from",
+        ["smiles,y,s", "C,0,train", "CC,0,train", "N,1,val", "NN,0,test"],
+        ["--split-column", "s", "--target-columns", "y"],
+        1,
+        ["all training molecules are of one class ('0')", "--split"],
+    ),
     ("unit of no target", ["smiles,y", "C,1", "CC,2"], ["--unit", "z=mol"], 2, ["targets are y"]),
     ("unit without =", ["smiles,y", "C,1", "CC,2"], ["--unit", "mol"], 2, ["TARGET=UNIT", "'mol'"]),
 ]
@@ -290,3 +304,31 @@ def test_bounds(tmp_path: Path) -> None:
     assert json.loads((run / "metrics.json").read_text())["per_target"]["carbons"]["test"]["bounds"] > 0
     refused(molmp("train", table, "-o", tmp_path / "no", *QUICK, "--loss", "evidential"), 2,
             "16 labels are bounds such as '>10', from which loss 'evidential' cannot learn; mse, mae")  # fmt: skip
+
+
+def test_rare_classes(tmp_path: Path) -> None:
+    rows = [f"{s},{'rare' if i % 7 == 1 else 'common'},{i % 2}" for i, s in enumerate(SMILES)]
+    table, run = write(tmp_path / "t.csv", "smiles,a,b", *rows), tmp_path / "run"
+    result = molmp("train", table, "-o", run, *QUICK, "--split-sizes", 0.4, 0.3, 0.3, "--class-weight", "balanced",
+                   "--task-weights", "a=2,b=0.5", "--threshold", "tuned", "--target-columns", "a,b",
+                   "--loss", "focal")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    settings = tomllib.loads((run / "config.toml").read_text())
+    assert settings["task-weights"] == ["a=2.0", "b=0.5"]
+    again = molmp("train", table, "-o", tmp_path / "again", "--config", run / "config.toml")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "again" / "model.json").read_text().count('"task_weights": {') == 1
+    thresholds = [target["threshold"] for target in json.loads((run / "model.json").read_text())["targets"]]
+    assert all(0 < threshold < 1 for threshold in thresholds)
+    predicted = molmp("predict", table, "--model", run, "--columns", "smiles").stdout
+    for row in csv.DictReader(predicted.splitlines()):
+        assert row["a_class"] == ("rare" if float(row["a_pred"]) >= thresholds[0] else "common")
+    assert list(row) == ["smiles", "a_pred", "a_class", "b_pred", "b_class", "error"]
+
+
+def test_what_a_part_lacks_is_said(tmp_path: Path) -> None:
+    rows = [f"{s},{'abc'[i % 3 if i < 12 else i % 2]},{'test' if i < 12 else 'train'}" for i, s in enumerate(SMILES)]
+    table = write(tmp_path / "t.csv", "smiles,y,s", *rows)
+    result = molmp("train", table, "-o", tmp_path / "run", *QUICK, "--split-column", "s", "--target-columns", "y")
+    assert result.exit_code == 0, result.output
+    assert "no training molecule is of class 'c' of 'y': it cannot be learned" in result.stderr

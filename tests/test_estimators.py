@@ -208,6 +208,27 @@ def test_spreads_and_quantiles(regressor: MPNNRegressor) -> None:
     assert (std > 0).all()
 
 
+def test_rare_classes(classifier: MPNNClassifier) -> None:
+    settings = {"class_weight": "balanced", "threshold": "tuned", "validation_fraction": 0.4, "loss": "focal"}
+    model = MPNNClassifier(**QUICK, **settings).fit(SMILES, ALCOHOL)
+    threshold = model.predictor_.bundle.targets.items[0].threshold
+    called = model.classes_[(model.predict_proba(SMILES)[:, 1] >= threshold).astype(int)]
+    np.testing.assert_array_equal(model.predict(SMILES), called)
+    y = np.stack([np.arange(32) % 2, np.arange(32) // 16], axis=1).astype(float)
+    weighted = MPNNClassifier(**QUICK, threshold="tuned", task_weights={"1": 5.0}).fit(SMILES, y)
+    assert weighted.predict(SMILES).shape == (32, 2)
+    dirichlet = MPNNClassifier(**QUICK, loss="dirichlet").fit(SMILES, np.arange(32) % 3)
+    np.testing.assert_allclose(dirichlet.predict_proba(SMILES).sum(axis=1), 1)
+
+
+def test_few_rows() -> None:
+    with pytest.raises(DataError, match="one class only"):
+        MPNNClassifier(**QUICK).fit(["C"], ["a"])
+    with pytest.raises(DataError):
+        MPNNRegressor(**QUICK).fit(["C"], [1.0])
+    assert MPNNRegressor(**QUICK).fit(["C", "CC", "CCC"], [2.0, 2.0, 2.0]).predict(["CO"]).shape == (1,)
+
+
 def test_bounds_as_text() -> None:
     y = [f">{5 if n > 5 else n}" if n > 5 else str(n) for n in CARBONS]
     model = MPNNRegressor(**QUICK).fit(SMILES, y)
@@ -256,6 +277,8 @@ def test_wrong_input(regressor: MPNNRegressor) -> None:
         MPNNRegressor(layer="cnn").fit(SMILES, CARBONS)
     with pytest.raises(ConfigError, match="loss 'bce' is not for the task regression"):
         MPNNRegressor(loss="bce").fit(SMILES, CARBONS)
+    with pytest.raises(ConfigError, match="a weight is given for 'z', no target; targets are y"):
+        MPNNRegressor(task_weights={"z": 2}).fit(SMILES, CARBONS)
     with pytest.raises(ConfigError, match="quantiles must ascend"):
         MPNNRegressor(quantiles=(0.9, 0.1)).fit(SMILES, CARBONS)
     with pytest.raises(ConfigError, match="on_error must be"):

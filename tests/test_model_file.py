@@ -241,6 +241,14 @@ def test_entries_that_are_missing(folder, name):
     refused(folder)
 
 
+@pytest.mark.parametrize("threshold", ["0.5", True, float("nan")])
+def test_a_threshold_that_makes_no_sense(folder, threshold):
+    document = json.loads((folder / "model.json").read_text())
+    document["targets"][0]["threshold"] = threshold
+    (folder / "model.json").write_text(json.dumps(document))
+    refused(folder)
+
+
 @pytest.mark.parametrize("center", [None, "1", True, float("nan"), float("inf")])
 def test_a_scaling_that_makes_no_sense(folder, center):
     document = json.loads((folder / "model.json").read_text())

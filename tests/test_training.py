@@ -260,7 +260,7 @@ def bounded_problem(scale: float = 1.0) -> Problem:
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber", "mve"])
 def test_bounds_are_learned_as_bounds(loss: str) -> None:
-    config = TrainConfig(epochs=60, batch_size=8, lr=5e-3, patience=0, loss=loss)
+    config = TrainConfig(epochs=25, batch_size=8, lr=1e-2, patience=0, loss=loss)
     trained = finish(bounded_problem(), config=config)
     assert trained.bundle.metrics["per_target"]["carbons"]["train"]["bounds"] == 5
     as_values = finish(replace(bounded_problem(), sides=None), config=config)

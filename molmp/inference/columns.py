@@ -23,8 +23,7 @@ def check_on_error(on_error: str) -> None:
 
 def column_types(targets: Targets) -> dict[str, type]:
     """The columns that prediction adds: those of the targets (numbers, or names of classes), then ``error``."""
-    text = {f"{name}_pred" for name in targets.names} if targets.task == "multiclass" else set()
-    columns: dict[str, type] = {name: str if name in text else float for name in targets.column_names}
+    columns: dict[str, type] = {name: str if name in targets.text_columns else float for name in targets.column_names}
     return columns | {"error": str}
 
 

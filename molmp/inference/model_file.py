@@ -140,7 +140,7 @@ def _check_targets(targets: Targets) -> None:
             raise FileFormatError(f"names of targets and classes are text, got {target.name!r}, {target.classes!r}")
         if len(target.classes) < least[targets.task]:
             raise FileFormatError(f"target {target.name!r} has {len(target.classes)} classes, for task {targets.task}")
-        for number in (target.center, target.scale):
+        for number in (target.center, target.scale, 0.5 if target.threshold is None else target.threshold):
             if type(number) not in (int, float) or not math.isfinite(number):
                 raise FileFormatError(f"the scaling of target {target.name!r} is {number!r}")
 

@@ -1,5 +1,6 @@
 """Everything that decides how a network is trained, as one frozen record."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -7,10 +8,13 @@ from typing import Any, Self
 from molmp.errors import ConfigError, listed
 from molmp.training.loss_names import check_quantiles
 
-__all__ = ["PRECISIONS", "TrainConfig"]
+__all__ = ["CHOICES", "PRECISIONS", "TrainConfig"]
 
 PRECISIONS = ("float32", "tf32", "bf16")
 """What products of matrices round their factors to in training, see :mod:`molmp.nn.precision`."""
+
+CHOICES = {"class_weight": ("none", "balanced"), "threshold": ("half", "tuned")}
+"""The options of training that are words, and the words they can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,12 @@ class TrainConfig:
     """What the loss ``quantile`` learns; the median is always among them."""
     precision: str = "float32"
     """One of :data:`PRECISIONS`, for the products of matrices while training; all else is float32."""
+    class_weight: str = "none"
+    """``balanced``: all classes of a target weigh the same together; ``none``: every label does."""
+    task_weights: Mapping[str, float] | None = None
+    """Weights of targets in the loss, by name; 1 for those that are not named."""
+    threshold: str = "half"
+    """Probability from which a molecule is called class 1: 0.5 (``half``), or ``tuned`` on the validation molecules."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "grad_clip"):
@@ -56,6 +66,10 @@ class TrainConfig:
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
         self._check("precision", self.precision in PRECISIONS, f"one of {listed(PRECISIONS)}")
+        for name, allowed in CHOICES.items():
+            self._check(name, getattr(self, name) in allowed, f"one of {listed(allowed)}")
+        weights = [] if self.task_weights is None else self.task_weights.values()
+        self._check("task_weights", all(0 < weight < math.inf for weight in weights), "numbers above 0")
         object.__setattr__(self, "quantiles", check_quantiles(self.quantiles))
 
     def _check(self, name: str, holds: bool, rule: str) -> None:

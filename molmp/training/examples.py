@@ -37,7 +37,8 @@ class Examples:
     def score(self, rows: np.ndarray, predictions: Sequence[np.ndarray]) -> Scores:
         """Metrics of predictions for those rows."""
         sides = None if self.sides is None else self.sides[rows]
-        return evaluate(self.targets.task, self.targets.names, self.labels[rows], predictions, sides)
+        cuts = [0.5 if target.threshold is None else target.threshold for target in self.targets.items]
+        return evaluate(self.targets.task, self.targets.names, self.labels[rows], predictions, sides, cuts)
 
     def counts(self) -> np.ndarray:
         """What each molecule weighs in the loss: the weights of its labels that are known, shape ``(n,)``."""

@@ -211,7 +211,7 @@ def _judge(learner: _Learner, examples: Examples, config: TrainConfig, place: Pl
             continue
         if not math.isfinite(train_loss + val_loss):
             raise DataError(f"training diverged in epoch {place.epoch}: a loss is not finite. {learner.alarm.advice}")
-        criterion = criterion_of(examples.targets, val_loss, val_score)
+        criterion = criterion_of(examples.targets, config, val_loss, val_score)
         if improved := criterion < place.best[e].criterion:
             place.best[e] = Best(criterion, place.epoch, members.weights(e))
         speed = len(learner.rows) / seconds

@@ -31,7 +31,7 @@ class Scores(NamedTuple):
 
 
 def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: Sequence[np.ndarray],
-             sides: np.ndarray | None = None) -> Scores:  # fmt: skip
+             sides: np.ndarray | None = None, thresholds: Sequence[float] | None = None) -> Scores:  # fmt: skip
     """Score predictions.
 
     Parameters
@@ -49,6 +49,8 @@ def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: S
         Of labels that are bounds, shape ``(n, t)``: 1 where the truth is there or above, -1 where it is there or below,
         else 0. A prediction on the allowed side of a bound is no error; on the other it is as wrong as it is far from
         the bound. So count ``rmse`` and ``mae``; the other metrics are of the labels that are values.
+    thresholds
+        For each of ``t`` binary targets the probability from which a molecule is of class 1; 0.5 where ``None``.
 
     Examples
     --------
@@ -56,16 +58,19 @@ def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: S
     >>> round(scores.mean["rmse"], 4), scores.per_target["a"]["count"]
     (0.7071, 2)
     """
-    score = {"regression": _regression, "binary": _binary, "multiclass": _multiclass}[task]
+    score: dict[str, Callable[..., dict[str, Any]]] = {"regression": _regression, "multiclass": _multiclass}
     per_target: dict[str, dict[str, Any]] = {}
     columns = np.zeros_like(labels) if sides is None else sides
-    for name, y, p, side in zip(names, labels.T, predictions, columns.T, strict=True):
+    cuts = [0.5] * len(names) if thresholds is None else thresholds
+    for name, y, p, side, cut in zip(names, labels.T, predictions, columns.T, cuts, strict=True):
         known = ~np.isnan(y)
         per_target[name] = {"count": int(known.sum())}
         if (side[known] != 0).any():
             per_target[name] |= _bounded(y[known], p[known], side[known])
+        elif task == "binary":
+            per_target[name] |= _binary(y[known], p[known], cut)
         else:
-            per_target[name] |= score(y[known], p[known])
+            per_target[name] |= score[task](y[known], p[known])
     return Scores(_means(per_target), per_target)
 
 
@@ -113,8 +118,8 @@ def _bounded(y: np.ndarray, p: np.ndarray, side: np.ndarray) -> dict[str, Any]:
     return scores | ({"undefined": undefined} if undefined else {})
 
 
-def _binary(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    hard = (p >= 0.5).astype(int)
+def _binary(y: np.ndarray, p: np.ndarray, cut: float) -> dict[str, Any]:
+    hard = (p >= cut).astype(int)
     functions = {
         "roc_auc": lambda: sk.roc_auc_score(y, p),
         "pr_auc": lambda: sk.average_precision_score(y, p),

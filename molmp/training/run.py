@@ -1,6 +1,6 @@
 """From labelled molecules to a trained model: scale, fit all members in one pass, score every part of the split."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,12 +10,13 @@ import torch
 from molmp.chem.featurize import GraphOptions
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.molecule_features import least_deviations
-from molmp.errors import DataError
+from molmp.errors import ConfigError
 from molmp.nn.members import Members
 from molmp.nn.model import ModelConfig, MoleculeModel, graphs_for
 from molmp.nn.process import set_threads
 from molmp.training.bundle import Bundle, versions
 from molmp.training.checkpoints import Checkpoints
+from molmp.training.checks import check_parts
 from molmp.training.config import TrainConfig
 from molmp.training.cross import network_parts, score, union
 from molmp.training.distributed import ALONE, Ranks
@@ -23,8 +24,10 @@ from molmp.training.loop import Epoch, Examples, Plan, Step, fit
 from molmp.training.loss_names import check_bounds
 from molmp.training.problem import Problem
 from molmp.training.state import digest
-from molmp.training.targets import Answered, Targets
+from molmp.training.targets import Answered
+from molmp.training.threshold import tune_thresholds
 from molmp.training.validation import predict_outputs
+from molmp.training.weighting import label_weights
 
 __all__ = ["MemberDone", "Trained", "fit_features", "new_model", "train"]
 
@@ -86,16 +89,21 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     weights = np.ones(len(labels)) if problem.weights is None else problem.weights[problem.featurized.rows]
     sides = None if problem.sides is None else problem.sides[problem.featurized.rows]
     for fold, own in enumerate(each[:: config.ensemble], start=1):
-        _check_parts(own, labels, problem.targets, f" in fold {fold}" if problem.folds else "")
+        check_parts(own, labels, problem.targets, f" in fold {fold}" if problem.folds else "")
     counts = (~np.isnan(labels)).any(axis=1) & (weights > 0)
     plans = [
         Plan(config.seed + member, own["train"][counts[own["train"]]], own["val"]) for member, own in enumerate(each)
     ]
     useful = np.unique(np.concatenate([plan.train for plan in plans]))
     targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(labels[useful])
+    if config.threshold == "tuned" and targets.task != "binary":
+        raise ConfigError(f"threshold tuned is for targets of two classes; the task is {targets.task}")
     if sides is not None:
         check_bounds(targets.loss, int(np.count_nonzero(sides)))
-    examples = Examples(graphs, targets, labels, np.broadcast_to(weights[:, None], labels.shape), sides)
+    weights = label_weights(
+        targets, labels, weights, task_weights=config.task_weights, class_weight=config.class_weight, train=useful
+    )
+    examples = Examples(graphs, targets, labels, weights, sides)
     network = replace(network, num_features=graphs.num_features)
     models = [new_model(network, targets.num_outputs, plan.seed) for plan in plans]
     for model, plan in zip(models, plans, strict=True):
@@ -110,6 +118,9 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         yield _done([epoch for epoch in epochs if epoch.member == member])
     outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
     answers, metrics = score(examples, outputs, each, len(problem.folds))
+    if config.threshold == "tuned":
+        targets = tune_thresholds(targets, labels[parts["val"]], answers["val"])
+        answers, metrics = score(replace(examples, targets=targets), outputs, each, len(problem.folds))
     weights_of_members = tuple(
         {name: t.cpu() for name, t in members.weights(member).items()} for member in range(len(plans))
     )
@@ -151,17 +162,6 @@ def fit_features(model: MoleculeModel, graphs: MolGraphs, train: np.ndarray, opt
     """Scale what stands beside the graphs by the training molecules, in place."""
     if model.beside is not None and graphs.features is not None:
         model.beside.fit(graphs.features[train], least_deviations(options.features))
-
-
-def _check_parts(parts: Mapping[str, np.ndarray], labels: np.ndarray, targets: Targets, where: str) -> None:
-    for name, meaning in (("train", "training"), ("val", "validation")):
-        known = ~np.isnan(labels[parts[name]])
-        if not known.any():
-            raise DataError(f"no {meaning} molecule that can be read has a label{where}")
-    known = ~np.isnan(labels[parts["train"]])
-    for target, column in zip(targets.names, known.T, strict=True):
-        if not column.any():
-            raise DataError(f"target {target!r} has no label among the training molecules{where}")
 
 
 def _done(epochs: Sequence[Epoch]) -> MemberDone:

@@ -26,6 +26,8 @@ class Target:
     """Mean of the training labels; 0 for classes."""
     scale: float = 1.0
     """Standard deviation of the training labels; 1 for classes."""
+    threshold: float | None = None
+    """Probability from which a molecule is of class 1, where it was tuned."""
 
 
 class Answered(NamedTuple):
@@ -98,6 +100,13 @@ class Targets:
         return sum(self.widths)
 
     @property
+    def text_columns(self) -> set[str]:
+        """Those of :attr:`column_names` that hold names of classes."""
+        if self.task == "multiclass":
+            return {f"{name}_pred" for name in self.names}
+        return {f"{target.name}_class" for target in self.items if target.threshold is not None}
+
+    @property
     def learns_spread(self) -> bool:
         """Whether the loss learns how far the truth is from the prediction, so that tables get a column for it."""
         return self.loss in ("mve", "evidential", "dirichlet")
@@ -151,13 +160,16 @@ class Targets:
         """Names of the prediction columns of a table.
 
         ``<target>_pred`` holds real units, the probability of class 1, or the name of the likeliest class; in
-        the last case ``<target>_prob_<class>`` follows for each class. Where the loss learns them, there follow
+        the last case ``<target>_prob_<class>`` follows for each class. Where a threshold was tuned ``<target>_class``
+        follows, the name of the class that it gives. Where the loss learns them, there follow
         ``<target>_std``, a standard deviation in the unit of the column before (of the truth around a number, of a
         probability), or ``<target>_q<level>`` for each quantile.
         """
         names = []
         for target in self.items:
             names.append(f"{target.name}_pred")
+            if target.threshold is not None:
+                names.append(f"{target.name}_class")
             if self.task == "multiclass":
                 names += [f"{target.name}_prob_{name}" for name in target.classes]
             if self.learns_spread:
@@ -179,12 +191,11 @@ class Targets:
         return columns
 
     def _value_columns(self, target: Target, value: np.ndarray) -> list[np.ndarray]:
-        if self.task != "multiclass":
+        if self.task == "multiclass":
+            return [_class_names(target, value.argmax(axis=1), ~np.isnan(value).any(axis=1)), *value.T]
+        if target.threshold is None:
             return [value]
-        known = ~np.isnan(value).any(axis=1)
-        names = np.full(len(value), "", dtype=object)
-        names[known] = np.array(target.classes, dtype=object)[value[known].argmax(axis=1)]
-        return [names, *value.T]
+        return [value, _class_names(target, value >= target.threshold, ~np.isnan(value))]
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for the model file."""
@@ -196,6 +207,12 @@ class Targets:
         """From plain data, of which other entries are passed over; models of molmp 0.1 may have no loss."""
         items = tuple(Target(**t | {"classes": tuple(t["classes"])}) for t in data["targets"])
         return cls(data["task"], items, data.get("loss", "auto"), tuple(data.get("quantiles", cls.quantiles)))
+
+
+def _class_names(target: Target, indices: np.ndarray, known: np.ndarray) -> np.ndarray:
+    names = np.full(len(indices), "", dtype=object)
+    names[known] = np.array(target.classes, dtype=object)[indices[known].astype(int)]
+    return names
 
 
 def _in_its_unit(target: Target, belief: Belief) -> Belief:

@@ -13,6 +13,7 @@ from torch import Tensor
 from molmp.nn.batch import DeviceGraphs
 from molmp.nn.members import Members
 from molmp.nn.memory import in_halves
+from molmp.training.config import TrainConfig
 from molmp.training.examples import Examples, Plan
 from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC
 from molmp.training.objective import objective
@@ -57,11 +58,14 @@ def _score(outputs_nO: np.ndarray, examples: Examples, rows: np.ndarray) -> tupl
     return float(loss), math.nan if score is None else score
 
 
-def criterion_of(targets: Targets, val_loss: float, val_score: float) -> tuple[float, float]:
+def criterion_of(targets: Targets, config: TrainConfig, val_loss: float, val_score: float) -> tuple[float, float]:
     """Lower is better: the main metric, where that is equal or undefined the loss.
 
-    Where the loss judges more than predictions, spreads or quantiles, it decides alone.
+    Where the loss judges more than predictions, spreads or quantiles, or weighs the classes that the metric counts
+    alike, it decides alone.
     """
-    if math.isnan(val_score) or (targets.task == "regression" and max(targets.widths) > 1):
+    judges_more = targets.task == "regression" and max(targets.widths) > 1
+    weighs = targets.task == "multiclass" and config.class_weight != "none"
+    if math.isnan(val_score) or judges_more or weighs:
         return 0.0, val_loss
     return val_score if MAIN_METRIC[targets.task] in LOWER_IS_BETTER else -val_score, val_loss
