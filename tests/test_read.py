@@ -443,3 +443,84 @@ def test_memory_does_not_grow_with_rows(write):
 def test_batches(write):
     with open_table(write(CSV)) as table:
         assert [len(batch) for batch in table.batches(2)] == [2, 1]
+
+
+# Hostile files
+
+SWELL = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstd_compress}
+
+
+@pytest.mark.parametrize("kind", SWELL)
+def test_a_bomb_is_refused_before_it_has_gone_off(write, kind, monkeypatch):
+    monkeypatch.setattr("molmp.tables.unpack.FREE", 1 << 20)
+    path = write(SWELL[kind](b"smiles\n" + (b"C" * 1000 + b"\n") * (1 << 15)))
+    with pytest.raises(FileFormatError, match=r"t\.csv unpacks to more than 500 times its size"):
+        cells_of(path)
+
+
+def test_what_swells_little_is_read(write, monkeypatch):
+    monkeypatch.setattr("molmp.tables.unpack.FREE", 100)
+    noise = random.Random(0)
+    text = "smiles,y\n" + "".join(f"CCO,{noise.random()}\n" for _ in range(5_000))
+    assert len(rows_of(write(lzma.compress(text.encode())))) == 5_000
+
+
+def test_xz_that_asks_for_the_machines_memory(write):
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3}]
+    with pytest.raises(FileFormatError, match="damaged xz data: Memory usage limit exceeded"):
+        open_table(write(lzma.compress(CSV.encode(), filters=filters)))
+
+
+def test_xz_of_several_streams_with_padding(write):
+    data = lzma.compress(CSV[:30].encode()) + b"\0" * 8 + lzma.compress(CSV[30:].encode()) + b"\0" * 4
+    assert cells_of(write(data)) == CELLS
+
+
+@pytest.mark.parametrize("kind", ["gzip", "xz"])
+def test_rubbish_after_compressed_data(write, kind):
+    with pytest.raises(FileFormatError, match=f"damaged {kind} data"):
+        cells_of(write(PACK[kind](CSV.encode()) + b"rubbish"))
+
+
+def test_an_endless_record_of_an_sd_file(write, sdf, monkeypatch):
+    monkeypatch.setattr("molmp.tables.sdf.MAX_LINE", 1000)
+    with pytest.raises(FileFormatError, match="the record from line 1 is longer than 1,000 characters"):
+        cells_of(write(sdf.split("$$$$")[0] + "a\n" * 2000))
+
+
+def test_an_sd_file_in_another_encoding(write, sdf):
+    first = sdf.split("$$$$")[0].encode()
+    (row,) = rows_of(write(b"m\xe9thane" + first[first.index(b"\n") :]))
+    assert row.cells[0]
+    assert row.cells[1].encode("utf-8", "surrogateescape") == b"m\xe9thane"
+
+
+def test_an_sd_file_that_announces_more_atoms_than_there_may_be(write, monkeypatch):
+    monkeypatch.setattr(Chem, "MolFromMolBlock", None)
+    counts = "  0  0  0     0  0            999 V3000\nM  V30 BEGIN CTAB\nM  V30 COUNTS 99999999 1 0 0 0\n"
+    (row,) = rows_of(write(f"big\n\n\n{counts}M  END\n$$$$\n"))
+    assert row.problem == ("too-large", "99,999,999 atoms, more than 2,000")
+
+
+def test_utf16_without_its_mark(write):
+    for encoding in ("utf-16-le", "utf-16-be"):
+        with pytest.raises(FileFormatError, match="looks like UTF-16 without its byte order mark"):
+            open_table(write(CSV.encode(encoding)))
+
+
+def test_a_comment_in_a_csv(write):
+    with pytest.raises(DataError, match=r"line 1: '# made by hand' is a comment, which only SMI files may have"):
+        open_table(write("# made by hand\n" + CSV))
+
+
+def test_vertical_bars(write):
+    assert cells_of(write(CSV.replace(",", "|"))) == CELLS
+
+
+def test_parquet_whose_texts_are_no_text(write):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    file = io.BytesIO()
+    raw = pa.array([b"CCO", b"\xff\xfe"]).view(pa.string())
+    pq.write_table(pa.table({"smiles": raw}), file)
+    with pytest.raises(FileFormatError, match="is a damaged Parquet file after row 0"):
+        rows_of(write(file.getvalue()))

@@ -11,7 +11,7 @@ from molmp.tables.rows import Layout, Parsed, Problem, Row, fit
 __all__ = ["DELIMITERS", "first_delimiter", "named", "read_delimited", "records_of", "sniff_delimiter"]
 
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", " ": "space"}
-_SNIFFED = ",\t;"
+_SNIFFED = ",\t;|"
 _SAMPLE = 100
 _UNCLOSED = Problem("ragged", "a quote is not closed, or is closed before the end of its cell")
 
@@ -79,6 +79,8 @@ def read_delimited(
     if not sample:
         raise DataError(f"{lines.where} is empty: it has only blank lines")
     _, first, raw, problem = sample[0]
+    if first[0].startswith("#") and len(sample) > 1 and len(first) != len(sample[1][1]):
+        raise DataError(f"{lines.where}, line {sample[0][0]}: {raw[:60]!r} is a comment, which only SMI files may have")
     if problem is not None:
         raise DataError(f"{lines.where}, line {sample[0][0]}: {problem.reason}")
     header_line: str | None = raw

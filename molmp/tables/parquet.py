@@ -29,9 +29,9 @@ def read_parquet(file: IO[bytes], where: str) -> Parsed:
     pa = _arrow(f"reading {where}, a Parquet file,")
     try:
         table = pa.parquet.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
+        layout = Layout(format="parquet", columns=tuple(table.schema_arrow.names), schema=table.schema_arrow)
+    except _broken(pa) as error:
         raise FileFormatError(f"{where} is a damaged Parquet file: {error}") from error
-    layout = Layout(format="parquet", columns=tuple(table.schema_arrow.names), schema=table.schema_arrow)
     return Parsed(layout=layout, rows=_rows(pa, table, where))
 
 
@@ -43,8 +43,13 @@ def _rows(pa: Any, table: Any, where: str) -> Iterator[Row]:
             for values in zip(*columns, strict=True):
                 number += 1
                 yield Row(number, tuple("" if v is None else str(v) for v in values), None, values)
-    except (pa.ArrowException, OSError) as error:
+    except _broken(pa) as error:
         raise FileFormatError(f"{where} is a damaged Parquet file after row {number}: {error}") from error
+
+
+def _broken(pa: Any) -> tuple[type[Exception], ...]:
+    """What pyarrow raises for damaged files: also names and texts that are not UTF-8, and dates out of range."""
+    return (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 class ParquetSink:

@@ -7,13 +7,16 @@ from typing import NamedTuple
 from rdkit import Chem
 
 from molmp.chem.smiles import MAX_ATOMS, canonical_smiles, quiet_rdkit
+from molmp.errors import FileFormatError
 from molmp.tables.lines import Lines
 from molmp.tables.rows import Layout, Parsed, Problem, Row
+from molmp.tables.source import MAX_LINE
 
 __all__ = ["field_names", "is_sdf", "read_sdf"]
 
 _END = "$$$$"
 _FIELD = re.compile(r">.*?<(.*)>")
+_COUNTS = re.compile(r"M  V30 COUNTS +(\d{1,9})")
 
 
 class _Record(NamedTuple):
@@ -54,9 +57,14 @@ def read_sdf(lines: Lines, fields: Sequence[str]) -> Parsed:
 
 def _records(lines: Lines) -> Iterator[_Record]:
     record: list[str] = []
+    size = 0
     for line in lines:
         lines.taken.clear()
         line = line.rstrip("\r\n")
+        size = len(line) + 1 if not record else size + len(line) + 1
+        if size > MAX_LINE:
+            start = lines.number - len(record)
+            raise FileFormatError(f"{lines.where}: the record from line {start} is longer than {MAX_LINE:,} characters")
         if line.rstrip() != _END:
             record.append(line)
             continue
@@ -97,6 +105,10 @@ def _smiles(block: str) -> tuple[str, Problem | None]:
 
 
 def _read(block: str) -> tuple[str, Problem | None]:
+    block = block.encode("ascii", "replace").decode()  # other letters stand in titles and comments only
+    counts = _COUNTS.search(block)
+    if counts is not None and int(counts[1]) > MAX_ATOMS:  # before RDKit sees it
+        return "", Problem("too-large", f"{int(counts[1]):,} atoms, more than {MAX_ATOMS:,}")
     mol = Chem.MolFromMolBlock(block, sanitize=False)
     if mol is None:
         return "", Problem("syntax", "RDKit cannot read the mol block")
@@ -107,4 +119,5 @@ def _read(block: str) -> tuple[str, Problem | None]:
     mol = Chem.MolFromMolBlock(block)
     if mol is None:
         return "", Problem("valence", "RDKit refuses the mol block: a valence or an aromatic ring makes no sense")
+    # Canonical because RDKit's other order of writing loses stereo in rings; with so few atoms it takes no time.
     return canonical_smiles(mol), None

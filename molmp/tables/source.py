@@ -1,19 +1,15 @@
 """Bytes in: a path or standard input, compressed or not, told apart by content and never by name."""
 
-import bz2
 import difflib
-import gzip
-import importlib
 import io
-import lzma
 import shutil
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from molmp.errors import DataError, FileFormatError, MissingExtraError
+from molmp.errors import DataError, FileFormatError
+from molmp.tables.unpack import compression_of, decompress, read_some
 
 __all__ = ["MAX_LINE", "Source", "open_source", "open_text", "seekable"]
 
@@ -21,7 +17,6 @@ MAX_LINE = 1 << 24
 """Characters; a longer line is not a table, and reading it whole would take the memory."""
 
 _HEAD = 4096
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "an old Excel or Word document; save the sheet as CSV",
@@ -69,23 +64,9 @@ class _Chained(io.RawIOBase):
             count = min(len(buffer), len(self._head))
             buffer[:count], self._head = self._head[:count], self._head[count:]
             return count
-        data = _read(self._inner, len(buffer), self._where, self._kind)
+        data = read_some(self._inner, len(buffer), self._where, self._kind)
         buffer[: len(data)] = data
         return len(data)
-
-
-def _read(stream: IO[bytes], count: int, where: str, kind: str | None) -> bytes:
-    if kind is None:  # of a pipe, what is there: whoever writes it may be waiting for our answer
-        return getattr(stream, "read1", stream.read)(count) or b""
-    broken: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, lzma.LZMAError)
-    if kind == "zstd":
-        broken = (*broken, _zstd().ZstdError)
-    try:
-        return stream.read(count)
-    except broken as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault, not the file's
-        raise FileFormatError(f"{where}: damaged {kind} data: {error}") from error
 
 
 def open_source(source: str | Path) -> Source:
@@ -98,10 +79,10 @@ def open_source(source: str | Path) -> Source:
     where = "standard input" if path is None else str(path)
     file: IO[bytes] = sys.stdin.buffer if path is None else _open_path(path)
     magic = _fill(file, 6, where, None)
-    kind = next((kind for start, kind in _COMPRESSED.items() if magic.startswith(start)), None)
+    kind = compression_of(magic)
     inner: IO[bytes] = io.BufferedReader(_Chained(magic, file, where, None), 1 << 16)
     if kind is not None:
-        inner = _decompress(inner, kind, where)
+        inner = decompress(inner, kind, where)
     head = _fill(inner, _HEAD, where, kind)
     if not head:
         raise DataError(f"{where} is empty")
@@ -123,29 +104,10 @@ def _open_path(path: Path) -> IO[bytes]:
         raise DataError(f"no such file: {path}{hint}") from None
 
 
-def _decompress(file: IO[bytes], kind: str, where: str) -> IO[bytes]:
-    match kind:
-        case "gzip":
-            return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
-        case "bzip2":
-            return bz2.BZ2File(file)
-        case "xz":
-            return lzma.LZMAFile(file)
-    try:
-        opened: IO[bytes] = _zstd().ZstdFile(file)
-    except ImportError:
-        raise MissingExtraError("backports.zstd", "zstd", f"reading {where}, which is compressed with zstd,") from None
-    return opened
-
-
-def _zstd() -> Any:
-    return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-
-
 def _fill(stream: IO[bytes], count: int, where: str, kind: str | None) -> bytes:
     """Read ``count`` bytes or all there are; a pipe may hand them out in drops."""
     data = b""
-    while len(data) < count and (more := _read(stream, count - len(data), where, kind)):
+    while len(data) < count and (more := read_some(stream, count - len(data), where, kind)):
         data += more
     return data
 
@@ -166,6 +128,10 @@ def open_text(source: Source) -> io.TextIOWrapper:
     bom = next((bom for bom in _BOMS if source.head.startswith(bom)), b"")
     encoding = _BOMS.get(bom, "utf-8")
     if encoding == "utf-8" and b"\0" in source.head:
+        if not source.head[:64:2].strip(b"\0") or not source.head[1:64:2].strip(b"\0"):
+            raise FileFormatError(
+                f"{source.where} looks like UTF-16 without its byte order mark; save it as UTF-8, or with the mark"
+            )
         raise FileFormatError(f"{source.where} is no table: it holds binary data")
     source.stream.read(len(bom))
     errors = "surrogateescape" if encoding == "utf-8" else "strict"
