@@ -54,6 +54,12 @@ _OPTIONS = (
     _word("jumping", "Let the readout see the states of all steps, side by side or their maximum."),
     click.option("--virtual-node", is_flag=True, help="A state for the molecule that all atoms hear and are heard by."),
     click.option(
+        "--positions",
+        default=ModelConfig.positions,
+        metavar="|".join(CHOICES["positions"]),
+        help="Positional encodings that the first states know; several are joined by +.",
+    ),
+    click.option(
         "--readout",
         default=ModelConfig.readout,
         metavar="|".join(CHOICES["readout"]),

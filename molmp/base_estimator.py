@@ -44,6 +44,7 @@ class MPNNBase(BaseEstimator):
         step_dropout: float = ModelConfig.step_dropout,
         jumping: str = ModelConfig.jumping,
         virtual_node: bool = ModelConfig.virtual_node,
+        positions: str = ModelConfig.positions,
         readout: str = ModelConfig.readout,
         dropout: float = ModelConfig.dropout,
         epochs: int = TrainConfig.epochs,
@@ -76,6 +77,7 @@ class MPNNBase(BaseEstimator):
         self.step_dropout = step_dropout
         self.jumping = jumping
         self.virtual_node = virtual_node
+        self.positions = positions
         self.readout = readout
         self.dropout = dropout
         self.epochs = epochs

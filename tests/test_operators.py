@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import molmp
 from molmp.errors import ConfigError, FileFormatError
+from molmp.inference.export import export_onnx
 from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.inference.predictor import Predictor
 from molmp.nn.batch import Level, Messages
@@ -155,3 +156,9 @@ def test_batch_norm_of_a_single_atom() -> None:
     from networks import batch_of
 
     assert torch.isfinite(model.train()(batch_of(["[Xe]"]))).all()
+
+
+@pytest.mark.parametrize("network", [{"layer": "dmpnn"}, {"layer": "gin", "positions": "random-walk"}])
+def test_what_has_no_export_says_so(network: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no ONNX file can be written of"):
+        export_onnx(tiny_bundle(**network), tmp_path / "model.onnx")

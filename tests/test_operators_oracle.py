@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import COMPACT, SMILES, assert_same, batch_of, outcome, shake
+from networks import COMPACT, SMILES, assert_same, batch_of, new_model, outcome, shake
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -27,6 +27,8 @@ geometric = pytest.importorskip("torch_geometric.nn")
 from torch_geometric.nn.models.attentive_fp import GATEConv  # noqa: E402
 
 D, HEADS, STEPS = 8, 2, 2
+
+IN_ONE_PIECE = [smiles for smiles in SMILES if "." not in smiles]
 
 Graph = tuple[Tensor, Tensor]
 """Edges, shape (2, E), and one-hot codes of their bonds with a column of ones."""
@@ -63,11 +65,11 @@ def edge_weight(embedding: nn.Module) -> Tensor:
     return torch.cat([embedding.weight, embedding.bias.unsqueeze(0)]).t()
 
 
-def call(module: nn.Module, weights: Mapping[str, Tensor], *inputs: Any) -> Any:
+def call(module: nn.Module, weights: Mapping[str, Tensor], *inputs: Any, **named: Any) -> Any:
     module = module.double()
     assert dict(module.named_parameters()).keys() == weights.keys()
     shaped = {name: w.view_as(module.get_parameter(name)) for name, w in weights.items()}
-    return functional_call(module, shaped, inputs)
+    return functional_call(module, shaped, inputs, named)
 
 
 def renamed(prefix: str, linear: nn.Module) -> dict[str, Tensor]:
@@ -159,28 +161,73 @@ def transformer(layer: Any, h: Tensor, graph: Graph) -> Tensor:
     return call(geometric.TransformerConv(D, D // HEADS, HEADS, edge_dim=graph[1].shape[1]), weights, h, *graph)
 
 
+def gps(layer: Any, h: Tensor, graph: Graph) -> Tensor:
+    local = geometric.GINEConv(network(layer), train_eps=True, edge_dim=graph[1].shape[1])
+    conv = geometric.GPSConv(D, local, HEADS, norm="layer_norm", norm_kwargs={"mode": "node"})
+    weights = {
+        "conv.eps": layer.local.eps, **renamed("conv.nn", layer.local.mlp),
+        "conv.lin.weight": edge_weight(layer.local.edge),
+        "conv.lin.bias": torch.zeros(D, dtype=torch.float64),
+        "attn.in_proj_weight": layer.projection.weight, "attn.in_proj_bias": layer.projection.bias,
+        **renamed("attn.out_proj", layer.output), "mlp.0.weight": layer.mlp[0].weight, "mlp.0.bias": layer.mlp[0].bias,
+        "mlp.3.weight": layer.mlp[2].weight, "mlp.3.bias": layer.mlp[2].bias,
+        **renamed("norm1", layer.norm_local), **renamed("norm2", layer.norm_global), **renamed("norm3", layer.norm),
+    }  # fmt: skip
+    return call(conv, weights, h, graph[0], components(graph[0], len(h)), edge_attr=graph[1])
+
+
+def components(edges: Tensor, num_atoms: int) -> Tensor:
+    """The molecule of each atom, for molecules in one piece; pieces of salts stand next to each other here."""
+    owner = torch.arange(num_atoms)
+    for _ in range(num_atoms):
+        owner = owner.scatter_reduce(0, edges[1], owner[edges[0]], "amin")
+    return owner.unique(return_inverse=True)[1]
+
+
 ORACLES: dict[str, Callable[[Any, Tensor, Graph], Tensor]] = {
     "edge": edge, "gcn": gcn, "gat": gat, "gatv2": gatv2, "sage": sage, "gin": gin, "gine": gine,
     "attentivefp": attentivefp, "pna": principal, "transformer": transformer,
+    "gps": gps,
 }  # fmt: skip
 
 CASES = [*((name, {}) for name in ORACLES), ("sage", {"aggregation": "max"})]
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value or "") if value != {} else "")
-@pytest.mark.parametrize("smiles", [SMILES, ["[Xe]", "[Na+].[Cl-]"]], ids=["molecules", "no bonds"])
+@pytest.mark.parametrize("smiles", [IN_ONE_PIECE, ["[Xe]", "[Na+]"]], ids=["molecules", "no bonds"])
 def test_equals_pyg(name: str, options: dict[str, Any], smiles: list[str]) -> None:
     layer, flat = new(name, **options), batch_of(smiles, steps=STEPS)
     h, graph = first_states(flat), graph_of(flat)
     for _ in range(STEPS):
         h = ORACLES[name](layer, h, graph)
     want = outcome(layer, h)
-    assert want.keys() == {"output", *dict(layer.named_parameters())} or smiles != SMILES
+    assert want.keys() == {"output", *dict(layer.named_parameters())} or smiles != IN_ONE_PIECE
     for compact in COMPACT if layer.shares_states else [False]:
         got = outcome(layer, run(layer, batch_of(smiles, steps=STEPS, compact=compact)))
-        if smiles != SMILES:  # a weight that nothing depends on may have no gradient or one of zeros
+        if smiles != IN_ONE_PIECE:  # a weight that nothing depends on may have no gradient or one of zeros
             got = {n: got.get(n, torch.zeros_like(v)) for n, v in want.items()}
         assert_same(got, want)
         with plain_autograd():
             got = outcome(layer, run(layer, batch_of(smiles, steps=STEPS, compact=compact)))
         assert_same({n: got.get(n, torch.zeros_like(v)) for n, v in want.items()}, want)
+
+
+def test_dmpnn_equals_a_loop_over_directed_bonds() -> None:
+    model = new_model(layer="dmpnn", steps=4, hidden=D)
+    batch = batch_of(steps=4)
+    x = model.embedding(batch).detach()
+    layer, ends = model.passing.layer, model.passing.carrier
+    edges, atom_bonds = batch.levels[0].edges, ends.edge(batch.bond_codes)
+    bonds = list(zip(edges.source.index.tolist(), edges.inbox.owner.tolist(), edges.bond_type.tolist(), strict=True))
+    start = {(v, w): ends.sender.weight @ x[v] + atom_bonds[kind] for v, w, kind in bonds}
+    h = start
+    for _ in range(3):
+        heard = {(v, w): sum((h[u, t].relu() for u, t in h if t == v and u != w), x.new_zeros(D)) for v, w in h}
+        h = {bond: start[bond] + layer.linear.weight @ message for bond, message in heard.items()}
+    rows = []
+    for v in range(len(x)):
+        arrived = sum((state.relu() for (_, w), state in h.items() if w == v), x.new_zeros(D))
+        rows.append((ends.atom.weight @ x[v] + ends.atom.bias + ends.arrived.weight @ arrived).relu())
+    want = outcome(model.passing, torch.stack(rows))
+    assert len(want) == 1 + len(list(model.passing.parameters()))
+    assert_same(outcome(model.passing, model.passing(x, batch)), want)

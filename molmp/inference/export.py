@@ -25,6 +25,7 @@ from molmp.inference.predictor import Predictor
 from molmp.nn.autograd import plain_autograd
 from molmp.nn.batch import GraphBatch, Level, Messages
 from molmp.nn.beliefs import Belief
+from molmp.nn.passing import layer_class
 from molmp.nn.segment import Bags, Rows
 from molmp.training.bundle import Bundle
 from molmp.training.targets import Targets
@@ -61,13 +62,23 @@ def export_onnx(bundle: Bundle, path: str | Path) -> None:
     MissingExtraError
         One of the packages of the extra ``onnx`` is not installed.
     ConfigError
-        The folder of ``path`` does not exist.
+        The folder of ``path`` does not exist; or the model has positional encodings or states of directed bonds.
     FileFormatError
         The exported network does not answer as the model does.
     """
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "onnx", "exporting to ONNX")
+    if bundle.network.encodings:
+        raise ConfigError(
+            f"no ONNX file can be written of a model with positions {bundle.network.positions}: its inputs "
+            "do not hold them"
+        )
+    if layer_class(bundle.network).directed:
+        raise ConfigError(
+            f"no ONNX file can be written of layer {bundle.network.layer_name}: which bonds lead to a bond "
+            "is not among its inputs"
+        )
     path = Path(path)
     if not path.parent.is_dir():
         raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")

@@ -3,12 +3,27 @@
 Shapes: S rows of the level before, R rows of this level, E edges, H heads, C numbers a head.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-from molmp.nn.segment import Bags, bag_sum
+from molmp.nn.autograd import plain
+from molmp.nn.batch import Level
+from molmp.nn.segment import Bags, bag_dot, bag_softmax, bag_sum
 
-__all__ = ["softmax_with_self", "weighted_sum"]
+__all__ = ["attend", "softmax_with_self", "weighted_sum"]
+
+
+def attend(query_RC: Tensor, key_RC: Tensor, value_RC: Tensor, level: Level) -> Tensor:
+    """Let each row attend to all rows of its molecule with scaled dot products, one head; shape ``(R, C)``."""
+    scaled_RC = query_RC / math.sqrt(query_RC.shape[1])
+    if plain():
+        owner = level.whole.owner
+        score_RR = (scaled_RC @ key_RC.t()).masked_fill(owner.unsqueeze(1) != owner, -math.inf)
+        return score_RR.softmax(1) @ value_RC
+    companions = level.companions
+    return bag_sum(value_RC.contiguous(), companions, bag_softmax(bag_dot(scaled_RC, key_RC, companions), companions))
 
 
 def softmax_with_self(score_EH: Tensor, own_RH: Tensor, inbox: Bags) -> tuple[Tensor, Tensor]:

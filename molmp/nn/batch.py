@@ -11,7 +11,7 @@ The arithmetic runs on the host in NumPy, whose sorts of packed integers are ten
 version in torch, and a batch travels to another device in one copy: a step there waits for nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from molmp.chem.graphs import MolGraphs
+from molmp.errors import ConfigError
 from molmp.nn.autograd import kept
 from molmp.nn.environments import Bonds, Environments, spans
+from molmp.nn.positions import positions
 from molmp.nn.segment import Bags, Rows
 from molmp.nn.transfer import send_record
 
@@ -79,6 +81,28 @@ class Level:
         before = owner if self.previous is None else self.previous.index.index_select(0, owner)
         return Rows(before, self.pairs.source.num_rows)
 
+    @property
+    def whole(self) -> Bags:
+        """``molecules``, for what cannot do without.
+
+        Raises
+        ------
+        ConfigError
+            Atoms share their states: a row belongs to several molecules.
+        """
+        if self.molecules is None:
+            raise ConfigError("what looks at whole molecules needs batches made with compact=False")
+        return self.molecules
+
+    @kept
+    def companions(self) -> Bags:
+        """For each row all rows of its molecule, itself included."""
+        sizes = self.whole.sizes.index_select(0, self.whole.owner)
+        offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        first = self.whole.offsets.index_select(0, self.whole.owner) - offsets[:-1]
+        entries = torch.repeat_interleave(first, sizes)
+        return Bags(Rows(entries + torch.arange(len(entries), device=entries.device), len(sizes)), offsets)
+
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
@@ -96,6 +120,8 @@ class GraphBatch:
     """For each molecule, the rows of the last level that its atoms have."""
     features: Tensor | None = None
     """What stands beside each graph, shape ``(B, F)``."""
+    positions: Tensor | None = None
+    """Positional encodings of the atoms of a flat batch, shape ``(N, P)``, float64."""
 
     @property
     def num_graphs(self) -> int:
@@ -126,6 +152,8 @@ class DeviceGraphs:
         How many levels a batch has, at least 1.
     compact
         Share the state of atoms that have the same environment. Exact.
+    encodings
+        Positional encodings for flat batches: names of :data:`molmp.nn.positions.WIDTHS`.
 
     Examples
     --------
@@ -138,11 +166,13 @@ class DeviceGraphs:
     """
 
     def __init__(
-        self, graphs: MolGraphs, device: torch.device | str = "cpu", *, steps: int, compact: bool = True
-    ) -> None:
+        self, graphs: MolGraphs, device: torch.device | str = "cpu", *, steps: int, compact: bool = True,
+        encodings: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.graphs, self.device, self.steps = graphs, torch.device(device), steps
         self._bonds = Bonds.of(graphs)
         self._environments = Environments.of(graphs.atom_types, self._bonds, steps) if compact else None
+        self._positions = positions(graphs, encodings) if encodings else None
 
     def __len__(self) -> int:
         return len(self.graphs)
@@ -181,6 +211,7 @@ class DeviceGraphs:
             _rows(start, len(codes)),
             (level,) * self.steps,
             molecules,
+            None if self._positions is None else torch.from_numpy(self._positions[atoms].astype(np.float64)),
         )
 
     def _compact(self, atoms: np.ndarray, offsets: Tensor) -> GraphBatch:

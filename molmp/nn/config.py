@@ -15,6 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "weights": ("shared", "own"),
     "norm": ("none", "batch", "layer", "graph"),
     "jumping": ("none", "cat", "max"),
+    "positions": ("none", "random-walk", "laplacian"),
     "readout": ("set2set", "sum", "mean", "max", "attention"),
 }
 """The options of a model that are words, and the words they can be."""
@@ -68,6 +69,8 @@ class ModelConfig:
     1806.03536)."""
     virtual_node: bool = False
     """A state for the whole molecule, which hears and is heard by all atoms in each step (J. Gilmer et al., 2017)."""
+    positions: str = "none"
+    """Positional encodings that the first states know, joined by ``+``; see :func:`molmp.nn.positions.positions`."""
     readout: str = "set2set+sum"
     """How a molecule is read from its atoms; several readouts, joined by ``+``, stand side by side.
 
@@ -99,6 +102,8 @@ class ModelConfig:
                 object.__setattr__(self, name, value)
         self._check_choices()
         self._check_numbers()
+        if "none" in self.positions.split("+")[1:] or self.positions.startswith("none+"):
+            raise ConfigError(f"positions are none or some, not {self.positions}")
         for name in ("normalize", "residual", "virtual_node"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} must be true or false, got {getattr(self, name)!r}")
@@ -112,6 +117,11 @@ class ModelConfig:
     def layer_name(self) -> str:
         """Name of the operator, or of its class."""
         return self.layer.__name__ if isinstance(self.layer, type) else self.layer
+
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """Names of the positional encodings."""
+        return () if self.positions == "none" else tuple(self.positions.split("+"))
 
     def layer_options(self) -> dict[str, Any]:
         """Options that the operator takes."""
@@ -156,7 +166,9 @@ class ModelConfig:
             value = getattr(self, name)
             if name == "layer" or (name in OF_OPERATORS and name not in self.operator.options):
                 continue
-            _check_words(name, value, self.operator.choices.get(name, allowed), several=name == "readout")
+            _check_words(
+                name, value, self.operator.choices.get(name, allowed), several=name in ("positions", "readout")
+            )
 
     def _check_numbers(self) -> None:
         least = {"hidden": 1, "steps": self.operator.least_steps, "readout_steps": 1, "head_hidden": 1,

@@ -111,6 +111,7 @@ def lay_out(batch: GraphBatch, members: int) -> GraphBatch:
         levels=tuple(levels[id(level)] for level in batch.levels),
         molecules=batch.molecules.repeat(members),
         features=None if batch.features is None else batch.features.repeat(members, 1),
+        positions=None if batch.positions is None else batch.positions.repeat(members, 1),
     )
 
 

@@ -56,6 +56,9 @@ class MessagePassing(nn.Module):
     """Whether atoms of equal environment have equal states, so that one is computed for all of them: not where a
     message depends on more than the states and the bonds that the atom has seen, such as the degree of its sender."""
 
+    directed: ClassVar[bool] = False
+    """Whether the rows are directed bonds, not atoms; see :mod:`molmp.nn.directed`."""
+
     rectified: ClassVar[bool] = True
     """Whether a stack of several steps rectifies what ``update`` returns; not where that ends in a gate of its own."""
 

@@ -16,8 +16,10 @@ from molmp.nn.config import ModelConfig
 from molmp.nn.dropout import Dropout
 from molmp.nn.embedding import CodeEmbedding
 from molmp.nn.heads import MLP
+from molmp.nn.linear import Linear
 from molmp.nn.norm import LayerNorm
 from molmp.nn.passing import Passing, shares_states
+from molmp.nn.positions import WIDTHS
 from molmp.nn.readout import Attention, Max, Mean, Readouts, Set2Set, Sum
 from molmp.nn.segment import take
 
@@ -26,7 +28,7 @@ __all__ = ["ModelConfig", "MoleculeModel", "graphs_for"]
 
 def graphs_for(config: ModelConfig, graphs: MolGraphs, device: torch.device | str = "cpu") -> DeviceGraphs:
     """Make molecules ready for a network of that config; atoms share their states where its operator allows."""
-    return DeviceGraphs(graphs, device, steps=config.steps, compact=shares_states(config))
+    return DeviceGraphs(graphs, device, steps=config.steps, compact=shares_states(config), encodings=config.encodings)
 
 
 class MoleculeModel(nn.Module):
@@ -43,7 +45,7 @@ class MoleculeModel(nn.Module):
     def __init__(self, config: ModelConfig, num_outputs: int) -> None:
         super().__init__()
         self.config, self.num_outputs = config, num_outputs
-        self.embedding = AtomEmbedding(config.hidden)
+        self.embedding = AtomEmbedding(config.hidden, sum(WIDTHS[kind] for kind in config.encodings))
         self.passing = Passing(config)
         self.readout = _readout(config)
         self.fingerprint_width = self.readout.width
@@ -79,16 +81,22 @@ def _features(batch: GraphBatch) -> Tensor:
 
 
 class AtomEmbedding(nn.Module):
-    """The states of the rows of level 0, worked out for the distinct atoms."""
+    """The states of the rows of level 0, worked out for the distinct atoms; positions are those of each atom."""
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, num_positions: int = 0) -> None:
         super().__init__()
         self.codes = CodeEmbedding(ATOM_FIELDS, hidden)
+        self.positions = Linear(num_positions, hidden, bias=False) if num_positions else None
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Embed, shape ``(R, H)``."""
-        states = F.relu(self.codes(batch.atom_codes))
-        return states if batch.start is None else take(states, batch.start)
+        if self.positions is None:
+            states = F.relu(self.codes(batch.atom_codes))
+            return states if batch.start is None else take(states, batch.start)
+        if batch.positions is None or batch.start is None:
+            raise ConfigError("positional encodings need batches made with them and with compact=False")
+        placed = take(self.codes(batch.atom_codes), batch.start)
+        return F.relu(placed + self.positions(batch.positions.to(placed.dtype)))
 
 
 def _readout(config: ModelConfig) -> Readouts:

@@ -9,8 +9,8 @@ from typing import Any
 
 __all__ = ["OPERATORS", "OWN_CLASS", "Operator"]
 
-GATED: Mapping[str, Any] = {"weights": "shared", "residual": False, "norm": "none"}
-"""A unit with gates decides itself how much of a state stays, and is made for weights that all steps share."""
+SHARED: Mapping[str, Any] = {"weights": "shared", "residual": False, "norm": "none"}
+"""For operators whose papers let all steps share their weights, and that decide themselves what stays of a state."""
 
 STACKED: Mapping[str, Any] = {"weights": "own", "residual": True, "norm": "layer"}
 
@@ -36,7 +36,7 @@ OPERATORS: Mapping[str, Operator] = {
     "edge": Operator(
         sentence="a matrix for each bond type, gated update (Gilmer et al. 2017)",
         options={"aggregation": "sum", "edge_hidden": 32},
-        stack=GATED,
+        stack=SHARED,
     ),
     "gcn": Operator(sentence="sum, normalised by the degrees of both ends (Kipf and Welling 2017)"),
     "gat": Operator(sentence="attention to neighbours (Velickovic et al. 2018)", options={"heads": 4}),
@@ -48,9 +48,17 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "gin": Operator(sentence="sum and a two-layer network; no bond features (Xu et al. 2019)"),
     "gine": Operator(sentence="GIN with bond features (Hu et al. 2020)"),
-    "attentivefp": Operator(sentence="attention, then a gated update (Xiong et al. 2020)", stack=GATED),
+    "dmpnn": Operator(
+        sentence="directed bonds, no way back (Yang et al. 2019; Chemprop's encoder)", stack=SHARED, least_steps=2
+    ),
+    "attentivefp": Operator(sentence="attention, then a gated update (Xiong et al. 2020)", stack=SHARED),
     "pna": Operator(sentence="mean, min, max and deviation, scaled by degree (Corso et al. 2020)"),
     "transformer": Operator(sentence="scaled dot products with the neighbours (Shi et al. 2021)", options={"heads": 4}),
+    "gps": Operator(
+        sentence="GINE beside attention to all atoms of the molecule (Rampasek et al. 2022)",
+        options={"heads": 4},
+        stack=COMPLETE,
+    ),
 }
 """In the order of the documentation."""
 

@@ -3,7 +3,7 @@
 Shapes: R rows of a level, D hidden width.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,14 +12,17 @@ from torch import Tensor, nn
 from molmp.errors import ConfigError
 from molmp.nn.batch import GraphBatch, Level
 from molmp.nn.config import ModelConfig
+from molmp.nn.directed import DirectedBonds, between_bonds
 from molmp.nn.dropout import Dropout
 from molmp.nn.layers.attentivefp import AttentiveFP
+from molmp.nn.layers.dmpnn import DirectedMessages
 from molmp.nn.layers.edge_conditioned import EdgeConditioned
 from molmp.nn.layers.gat import GraphAttention
 from molmp.nn.layers.gatv2 import DynamicAttention
 from molmp.nn.layers.gcn import GraphConvolution
 from molmp.nn.layers.gin import Isomorphism
 from molmp.nn.layers.gine import IsomorphismWithBonds
+from molmp.nn.layers.gps import GeneralPowerfulScalable
 from molmp.nn.layers.pna import PrincipalNeighbourhood
 from molmp.nn.layers.sage import SampleAndAggregate
 from molmp.nn.layers.transformer import NeighbourTransformer
@@ -36,9 +39,11 @@ LAYERS: Mapping[str, type[MessagePassing]] = {
     "sage": SampleAndAggregate,
     "gin": Isomorphism,
     "gine": IsomorphismWithBonds,
+    "dmpnn": DirectedMessages,
     "attentivefp": AttentiveFP,
     "pna": PrincipalNeighbourhood,
     "transformer": NeighbourTransformer,
+    "gps": GeneralPowerfulScalable,
 }
 """The class of each of :data:`molmp.nn.operators.OPERATORS`."""
 
@@ -66,7 +71,7 @@ def layer_class(config: ModelConfig) -> type[MessagePassing]:
 
 def shares_states(config: ModelConfig) -> bool:
     """Whether atoms of equal environment have equal states, so that batches may be compact."""
-    alike = config.norm not in ("batch", "graph") and not config.virtual_node
+    alike = config.norm not in ("batch", "graph") and not config.virtual_node and not config.encodings
     return alike and layer_class(config).shares_states
 
 
@@ -81,13 +86,15 @@ class Passing(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        kind, steps, hidden = layer_class(config), config.steps, config.hidden
+        kind, hidden = layer_class(config), config.hidden
+        steps = config.steps - kind.directed
         new: Callable[[], MessagePassing] = partial(kind, hidden, **config.layer_options())  # type: ignore[arg-type]
         shared = config.weights == "shared"
         if shared:
             self.layer = new()
         else:
             self.layers = nn.ModuleList(new() for _ in range(steps))
+        self.carrier = DirectedBonds(hidden) if kind.directed else None
         self.shared, self.rectified, self.residual = shared, kind.rectified, config.residual
         norm = NORMS.get(str(config.norm))
         self.norms = nn.ModuleList(norm(hidden) for _ in range(steps)) if norm else None
@@ -97,17 +104,24 @@ class Passing(nn.Module):
 
     def forward(self, h: Tensor, batch: GraphBatch) -> Tensor:
         """Pass messages level by level; the result has the rows of the last, shape ``(R, D)``."""
+        if self.carrier is None:
+            return self._pass(h, batch.levels, batch.bond_codes)
+        levels = (between_bonds(batch.levels[0]),) * (len(batch.levels) - 1)
+        return self.carrier.leave(self._pass(self.carrier.enter(h, batch), levels, batch.bond_codes), h, batch)
+
+    def _pass(self, h: Tensor, levels: Sequence[Level], bond_codes: Tensor) -> Tensor:
         states: list[Tensor] = []
-        whole: Tensor | None = None
+        first, whole = h, None
         bonds: Tensor | None = None
-        for step, level in enumerate(batch.levels):
+        for step, level in enumerate(levels):
             layer: Any = self.layer if self.shared else self.layers[step]
             if bonds is None or not self.shared:
-                bonds = layer.bonds(batch.bond_codes)
+                bonds = layer.bonds(bond_codes)
             if self.virtual is not None:
                 h, whole = self.virtual.speak(h, whole, level)
-            h = self._between(layer(h, level, bonds), h, level, step)
-            if self.virtual is not None and whole is not None and step + 1 < len(batch.levels):
+            x = layer(h, level, bonds)
+            h = self._between(x if self.carrier is None else first + x, h, level, step)
+            if self.virtual is not None and whole is not None and step + 1 < len(levels):
                 whole = self.virtual.hear(h, whole, level, step)
             if self.jumping is not None:
                 states = [*(before(state, level) for state in states), h]

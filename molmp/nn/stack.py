@@ -8,26 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from molmp.errors import ConfigError
 from molmp.nn import norm
 from molmp.nn.batch import Level
 from molmp.nn.linear import Linear
-from molmp.nn.segment import Bags, bag_mean, bag_sum
+from molmp.nn.segment import bag_mean, bag_sum
 
-__all__ = ["BatchNorm", "GraphNorm", "Jumping", "LayerNorm", "VirtualNode", "molecules_of"]
-
-
-def molecules_of(level: Level) -> Bags:
-    """Return the rows of each molecule.
-
-    Raises
-    ------
-    ConfigError
-        Atoms share their states: a row belongs to several molecules.
-    """
-    if level.molecules is None:
-        raise ConfigError("what looks at molecules needs batches made with compact=False")
-    return level.molecules
+__all__ = ["BatchNorm", "GraphNorm", "Jumping", "LayerNorm", "VirtualNode"]
 
 
 class LayerNorm(norm.LayerNorm):
@@ -68,7 +54,7 @@ class GraphNorm(nn.Module):
 
     def forward(self, h_RD: Tensor, level: Level) -> Tensor:
         """Normalise, shape ``(R, D)``."""
-        molecules = molecules_of(level)
+        molecules = level.whole
         owner = molecules.owner
         centred_RD = h_RD - (bag_mean(h_RD, molecules) * self.mean_scale).index_select(0, owner)
         variance_BD = bag_mean(centred_RD.square(), molecules)
@@ -93,7 +79,7 @@ class VirtualNode(nn.Module):
 
     def speak(self, h_RD: Tensor, state_BD: Tensor | None, level: Level) -> tuple[Tensor, Tensor]:
         """Add the molecule's state to those of its atoms; returns both."""
-        molecules = molecules_of(level)
+        molecules = level.whole
         if state_BD is None:
             state_BD = self.first.expand(molecules.num_bags, -1)
         return h_RD + state_BD.index_select(0, molecules.owner), state_BD
@@ -101,7 +87,7 @@ class VirtualNode(nn.Module):
     def hear(self, h_RD: Tensor, state_BD: Tensor, level: Level, step: int) -> Tensor:
         """Return the molecule's state after step ``step``, counted from 0; shape ``(B, D)``."""
         update = self.updates[step % len(self.updates)]
-        return state_BD + update(state_BD + 0.1 * bag_sum(h_RD, molecules_of(level))).relu()
+        return state_BD + update(state_BD + 0.1 * bag_sum(h_RD, level.whole)).relu()
 
 
 class Jumping(nn.Module):
