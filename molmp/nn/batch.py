@@ -22,6 +22,7 @@ from torch import Tensor
 from molmp.chem.graphs import MolGraphs
 from molmp.errors import ConfigError
 from molmp.nn.autograd import kept
+from molmp.nn.distinct import begins, distinct, sort
 from molmp.nn.environments import Bonds, Environments, spans
 from molmp.nn.positions import positions
 from molmp.nn.segment import Bags, Rows
@@ -200,9 +201,9 @@ class DeviceGraphs:
 
     def _flat(self, atoms: np.ndarray, offsets: Tensor) -> GraphBatch:
         everyone = np.arange(len(atoms))
-        codes, start = _distinct(self.graphs.atom_types[atoms], len(self.graphs.atom_table))
+        codes, start = distinct(self.graphs.atom_types[atoms], len(self.graphs.atom_table))
         edges = _edges(self._bonds, atoms, everyone)
-        bonds, types = _distinct(edges.types, len(self.graphs.bond_table))
+        bonds, types = distinct(edges.types, len(self.graphs.bond_table))
         molecules = Bags(_rows(everyone, len(atoms)), offsets)
         level = _level(edges, edges.sources, len(atoms), types, len(bonds), None, molecules)
         return GraphBatch(
@@ -217,8 +218,8 @@ class DeviceGraphs:
     def _compact(self, atoms: np.ndarray, offsets: Tensor) -> GraphBatch:
         assert self._environments is not None
         # One sort serves every radius: coarser environments ascend with finer ones.
-        colours, order = _sorted(self._environments.colours[atoms])
-        new = _begins(colours)
+        colours, order = sort(self._environments.colours[atoms])
+        new = begins(colours)
         row_of_atom = np.empty(len(atoms), np.int64)
         row_of_atom[order] = np.cumsum(new) - 1
         colours, speakers = colours[new], order[new]  # each environment is spoken for by one of its atoms
@@ -228,9 +229,9 @@ class DeviceGraphs:
         for parents in reversed(self._environments.parents):
             edges = _edges(self._bonds, atoms, speakers)
             if bonds is None:
-                bonds, _ = _distinct(edges.types, len(self.graphs.bond_table))
+                bonds, _ = distinct(edges.types, len(self.graphs.bond_table))
             colours = parents[colours]
-            new = _begins(colours)
+            new = begins(colours)
             previous = np.cumsum(new) - 1
             row_of_atom = previous[row_of_atom]
             colours, speakers = colours[new], speakers[new]
@@ -295,26 +296,3 @@ def _rows(index: np.ndarray, num_rows: int) -> Rows:
 
 def _codes(table: np.ndarray) -> Tensor:
     return torch.from_numpy(table.astype(np.int64))
-
-
-def _distinct(values: np.ndarray, num_values: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct small numbers, ascending, and the place of each value among them."""
-    present = np.zeros(num_values, bool)
-    present[values] = True
-    distinct = np.flatnonzero(present)
-    place = np.empty(num_values, np.int64)
-    place[distinct] = np.arange(len(distinct))
-    return distinct, place[values]
-
-
-def _sorted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    bits = max(len(values), 1).bit_length()
-    packed = np.sort((values.astype(np.int64) << bits) | np.arange(len(values)))
-    return packed >> bits, packed & ((1 << bits) - 1)
-
-
-def _begins(ordered: np.ndarray) -> np.ndarray:
-    """Whether each number differs from the one before it."""
-    new = np.ones(len(ordered), bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    return new
