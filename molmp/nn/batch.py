@@ -122,7 +122,7 @@ class GraphBatch:
     features: Tensor | None = None
     """What stands beside each graph, shape ``(B, F)``."""
     positions: Tensor | None = None
-    """Positional encodings of the atoms of a flat batch, shape ``(N, P)``, float64."""
+    """Positional encodings of the atoms of a flat batch, shape ``(N, P)``, float32."""
 
     @property
     def num_graphs(self) -> int:
@@ -212,7 +212,7 @@ class DeviceGraphs:
             _rows(start, len(codes)),
             (level,) * self.steps,
             molecules,
-            None if self._positions is None else torch.from_numpy(self._positions[atoms].astype(np.float64)),
+            positions=None if self._positions is None else torch.from_numpy(self._positions[atoms]),
         )
 
     def _compact(self, atoms: np.ndarray, offsets: Tensor) -> GraphBatch:
