@@ -22,6 +22,7 @@ COMMANDS = {
     "info": "Print what a trained model is.",
     "predict": "Predict properties of the molecules in a file.",
     "train": "Train a model on a CSV of molecules.",
+    "tune": "Search for options that train a better model.",
 }
 
 

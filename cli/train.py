@@ -1,9 +1,8 @@
 """`molmp train`: read a table, fit a model, write a run folder."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,21 +11,14 @@ from molmp.chem.molecule_features import DEFAULT_FEATURES, FEATURES
 from molmp.chem.smiles import STANDARDIZE
 from molmp.nn.config import ModelConfig
 from molmp.tables.labels import TASKS
-from molmp.tables.splits import SIZES, SPLITS, Split
+from molmp.tables.splits import SIZES, SPLITS
 from molmp.training.config import PRECISIONS, TrainConfig
 
 from . import network, options
 from .folds import check_folds, render_spread
 from .objective import objective_options
+from .problem import fields_of, read_problem
 from .progress import follow
-
-if TYPE_CHECKING:
-    from molmp.chem.featurize import Featurized
-    from molmp.tables.dataset import Dataset
-    from molmp.training.problem import Problem
-
-MOST_ERRORS = 5
-"""Unreadable rows that are shown one by one."""
 
 
 def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
@@ -121,8 +113,8 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
 
     torchrun --nproc-per-node N -m molmp_cli train ... trains in N processes, each on its own GPU or all on the CPU.
     """
-    model = ModelConfig(**_fields_of(ModelConfig, settings))
-    config = TrainConfig(**_fields_of(TrainConfig, settings))
+    model = ModelConfig(**fields_of(ModelConfig, settings))
+    config = TrainConfig(**fields_of(TrainConfig, settings))
     check_folds(settings)
 
     from molmp.nn.process import deterministic, keep_memory, set_threads
@@ -143,7 +135,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
             Checkpoints(checkpoint_folder(output), resume=resume, is_writer=ranks.is_main, tell=options.tell)
         )
         folder = stack.enter_context(new_folder(output, replace=force)) if ranks.is_main else None
-        problem, dataset = _read(table, settings)
+        problem, dataset = read_problem(table, settings)
         metric = MAIN_METRIC[problem.targets.task]
         records = train(problem, model, config, device=settings["device"], ranks=ranks, checkpoints=checkpoints)
         with deterministic(settings["deterministic"]):
@@ -155,58 +147,6 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
             options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
     _print_summary(output, trained.bundle.metrics)
-
-
-def _fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: settings[name] for name in kind.__dataclass_fields__ if name in settings}
-
-
-def _read(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Dataset]":
-    from molmp.chem.cache import cache_folder, cached_featurize
-    from molmp.tables.dataset import load_dataset
-    from molmp.training.checks import problem_notes
-    from molmp.training.problem import dataset_problem, file_facts, unreadable_rows
-
-    names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units")
-    columns = settings["target_columns"] or None
-    dataset = load_dataset(table, target_columns=columns, **{name: settings[name] for name in names})
-    for note in dataset.notes:
-        options.tell(note)
-    graphs = GraphOptions(**_fields_of(GraphOptions, settings))
-    cache = None if settings["no_cache"] else settings["cache"] or cache_folder()
-    featurized = cached_featurize(dataset.smiles, graphs, cache=cache, n_jobs=settings["n_jobs"], progress=True)
-    _tell_unreadable(dataset, unreadable_rows(dataset, featurized))
-    split, folds = _split(dataset, featurized, settings)
-    problem = dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset))
-    for note in problem_notes(problem):
-        options.tell(note)
-    return replace(problem, folds=folds), dataset
-
-
-def _split(dataset: "Dataset", featurized: "Featurized", settings: dict[str, Any]) -> "tuple[Split, tuple[Split, ...]]":
-    from molmp.training.problem import fold_rows, readable_rows, split_rows
-
-    rows, how = readable_rows(dataset, featurized), settings["split"]
-    dealing = {"sizes": settings["split_sizes"], "seed": settings["seed"]}
-    if settings["rolling_test"]:
-        split = Split(rows, rows[:0], rows[:0])
-    else:
-        split = split_rows(dataset, rows, how, file=settings["splits_file"], **dealing)
-    if not settings["folds"]:
-        options.tell("molecules: " + ", ".join(f"{name} {len(part)}" for name, part in split._asdict().items()))
-        return split, ()
-    asked = {name: settings[name] for name in ("folds", "repeats")}
-    split, folds = fold_rows(dataset, rows, split, how=how, rolling=settings["rolling_test"], **asked, **dealing)
-    first = ", ".join(f"{name} {len(part)}" for name, part in folds[0]._asdict().items())
-    options.tell(f"molecules of the first of {len(folds)} folds: {first}")
-    return split, folds
-
-
-def _tell_unreadable(dataset: "Dataset", reasons: dict[int, str]) -> None:
-    for row, reason in list(reasons.items())[:MOST_ERRORS]:
-        options.tell(f"row {row + 1} (line {dataset.lines[row]}) is not used: {dataset.smiles[row]!r}: {reason}")
-    if len(reasons) > MOST_ERRORS:
-        options.tell(f"and {len(reasons) - MOST_ERRORS} more rows; all stand in unreadable.csv")
 
 
 def _print_summary(run: Path, metrics: dict[str, Any]) -> None:

@@ -1,0 +1,74 @@
+"""From the options of `molmp train` to what is to be learned."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molmp.chem.featurize import GraphOptions
+from molmp.tables.splits import Split
+
+from . import options
+
+if TYPE_CHECKING:
+    from molmp.chem.featurize import Featurized
+    from molmp.tables.dataset import Dataset
+    from molmp.training.problem import Problem
+
+__all__ = ["fields_of", "read_problem"]
+
+MOST_ERRORS = 5
+"""Unreadable rows that are shown one by one."""
+
+
+def fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Pick the settings that a config has."""
+    return {name: settings[name] for name in kind.__dataclass_fields__ if name in settings}
+
+
+def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Dataset]":
+    """Read a table and its molecules, and split them as the options of `molmp train` say."""
+    from molmp.chem.cache import cache_folder, cached_featurize
+    from molmp.tables.dataset import load_dataset
+    from molmp.training.checks import problem_notes
+    from molmp.training.problem import dataset_problem, file_facts, unreadable_rows
+
+    names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units")
+    columns = settings["target_columns"] or None
+    dataset = load_dataset(table, target_columns=columns, **{name: settings[name] for name in names})
+    for note in dataset.notes:
+        options.tell(note)
+    graphs = GraphOptions(**fields_of(GraphOptions, settings))
+    cache = None if settings["no_cache"] else settings["cache"] or cache_folder()
+    featurized = cached_featurize(dataset.smiles, graphs, cache=cache, n_jobs=settings["n_jobs"], progress=True)
+    _tell_unreadable(dataset, unreadable_rows(dataset, featurized))
+    split, folds = _split(dataset, featurized, settings)
+    problem = dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset))
+    for note in problem_notes(problem):
+        options.tell(note)
+    return replace(problem, folds=folds), dataset
+
+
+def _split(dataset: "Dataset", featurized: "Featurized", settings: dict[str, Any]) -> "tuple[Split, tuple[Split, ...]]":
+    from molmp.training.problem import fold_rows, readable_rows, split_rows
+
+    rows, how = readable_rows(dataset, featurized), settings["split"]
+    dealing = {"sizes": settings["split_sizes"], "seed": settings["seed"]}
+    if settings["rolling_test"]:
+        split = Split(rows, rows[:0], rows[:0])
+    else:
+        split = split_rows(dataset, rows, how, file=settings["splits_file"], **dealing)
+    if not settings["folds"]:
+        options.tell("molecules: " + ", ".join(f"{name} {len(part)}" for name, part in split._asdict().items()))
+        return split, ()
+    asked = {name: settings[name] for name in ("folds", "repeats")}
+    split, folds = fold_rows(dataset, rows, split, how=how, rolling=settings["rolling_test"], **asked, **dealing)
+    first = ", ".join(f"{name} {len(part)}" for name, part in folds[0]._asdict().items())
+    options.tell(f"molecules of the first of {len(folds)} folds: {first}")
+    return split, folds
+
+
+def _tell_unreadable(dataset: "Dataset", reasons: dict[int, str]) -> None:
+    for row, reason in list(reasons.items())[:MOST_ERRORS]:
+        options.tell(f"row {row + 1} (line {dataset.lines[row]}) is not used: {dataset.smiles[row]!r}: {reason}")
+    if len(reasons) > MOST_ERRORS:
+        options.tell(f"and {len(reasons) - MOST_ERRORS} more rows; all stand in unreadable.csv")
