@@ -180,7 +180,7 @@ def test_a_trial_that_fails_ends_only_itself(trainer: Callable, tmp_path: Path) 
 
 
 def test_time_is_a_budget_too(trainer: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10_000, 35))
+    clock = iter(range(0, 10_000, 45))
     monkeypatch.setattr(tuning, "monotonic", lambda: float(next(clock)))
     fake = trainer(lambda config: 1.0)
     _, tuned = finish(tmp_path, minutes=2)
