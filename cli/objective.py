@@ -1,6 +1,7 @@
 """Options of `molmp train` that say what is learned: the loss and what it weighs."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -49,6 +50,22 @@ _OPTIONS = [
         default=TrainConfig.threshold,
         help="Probability from which a molecule is of the second of two classes: 0.5, or tuned on the validation "
         "molecules, and then predictions have a column of classes.",
+    ),
+    click.option(
+        "--init-from",
+        metavar="RUN",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        callback=options.model_defaults,
+        help="Start from the weights of a trained model: the encoder's, and the head's where the targets are the same. "
+        "Options of the network that are not given are those of RUN.",
+    ),
+    click.option(
+        "--freeze",
+        default=TrainConfig.freeze,
+        metavar="encoder|N",
+        help="Keep what RUN has learned as it is: its encoder, or its first N parts: atoms, messages, readout, hidden "
+        "layers of the head.",
     ),
 ]
 

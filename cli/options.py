@@ -13,6 +13,7 @@ from molmp.errors import ConfigError, FileFormatError, listed
 __all__ = [
     "config_file",
     "device",
+    "model_defaults",
     "names",
     "numbers",
     "on_error",
@@ -77,6 +78,20 @@ def config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -
         there = listed(sorted(str(name).replace("_", "-") for name in known), 40)
         raise ConfigError(f"{path} sets {unknown[0]!r}, which this command does not have; it has {there}")
     ctx.default_map = {**(ctx.default_map or {}), **settings}
+    return path
+
+
+def model_defaults(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Callback: take the defaults of this command's options from a trained model; all that is given wins."""
+    if path is None:
+        return None
+    from molmp.inference.model_file import load_bundle
+
+    bundle = load_bundle(path)
+    stored = {**bundle.network.to_dict(), **bundle.options.to_dict()}
+    known = {p.name for p in ctx.command.params}
+    stored = {name: value for name, value in stored.items() if name in known and value is not None}
+    ctx.default_map = {**stored, **(ctx.default_map or {})}
     return path
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molmp.chem.featurize import GraphOptions
+from molmp.nn.config import ModelConfig
 from molmp.tables.splits import Split
+from molmp.training.config import TrainConfig
 
 from . import options
 
@@ -13,8 +15,9 @@ if TYPE_CHECKING:
     from molmp.chem.featurize import Featurized
     from molmp.tables.dataset import Dataset
     from molmp.training.problem import Problem
+    from molmp.training.start import Start
 
-__all__ = ["fields_of", "read_problem"]
+__all__ = ["fields_of", "read_problem", "read_start"]
 
 MOST_ERRORS = 5
 """Unreadable rows that are shown one by one."""
@@ -46,6 +49,18 @@ def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Datas
     for note in problem_notes(problem):
         options.tell(note)
     return replace(problem, folds=folds), dataset
+
+
+def read_start(run: Path | None, problem: "Problem", network: ModelConfig, config: TrainConfig) -> "Start | None":
+    """Read the trained model that `--init-from` names, and say what is taken of it."""
+    if run is None:
+        return None
+    from molmp.inference.model_file import load_bundle
+    from molmp.training.start import Start
+
+    start = Start.of(load_bundle(run), problem.options, network, problem.targets, config, str(run))
+    options.tell(start.note)
+    return start
 
 
 def _split(dataset: "Dataset", featurized: "Featurized", settings: dict[str, Any]) -> "tuple[Split, tuple[Split, ...]]":

@@ -17,7 +17,7 @@ from molmp.training.config import PRECISIONS, TrainConfig
 from . import network, options
 from .folds import check_folds, render_spread
 from .objective import objective_options
-from .problem import fields_of, read_problem
+from .problem import fields_of, read_problem, read_start
 from .progress import follow
 
 
@@ -136,8 +136,11 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         )
         folder = stack.enter_context(new_folder(output, replace=force)) if ranks.is_main else None
         problem, dataset = read_problem(table, settings)
+        start = read_start(settings["init_from"], problem, model, config)
         metric = MAIN_METRIC[problem.targets.task]
-        records = train(problem, model, config, device=settings["device"], ranks=ranks, checkpoints=checkpoints)
+        records = train(
+            problem, model, config, device=settings["device"], ranks=ranks, checkpoints=checkpoints, start=start
+        )
         with deterministic(settings["deterministic"]):
             trained = follow(records, len(problem.split.train), config.epochs, metric)
         if folder is None:  # the main process writes what all have found

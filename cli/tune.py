@@ -17,7 +17,10 @@ from .train import train
 
 __all__ = ["tune"]
 
-NOT_HERE = {"output", "folds", "repeats", "rolling_test", "config", "resume", "force", "deterministic", "ensemble"}
+NOT_HERE = {
+    "output", "folds", "repeats", "rolling_test", "config", "resume", "force", "deterministic", "ensemble", "init_from",
+    "freeze",
+}  # fmt: skip
 """Options of `molmp train` that make no sense here, or another one."""
 
 _OPTIONS = [

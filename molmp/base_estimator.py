@@ -19,6 +19,7 @@ from molmp.tables.splits import Split, draw_validation
 from molmp.training.config import TrainConfig
 from molmp.training.problem import Problem
 from molmp.training.run import Trained, train
+from molmp.training.start import Start
 from molmp.training.targets import Answered, Targets
 
 __all__ = ["MPNNBase"]
@@ -57,6 +58,8 @@ class MPNNBase(BaseEstimator):
         class_weight: str = TrainConfig.class_weight,
         task_weights: Mapping[str, float] | None = TrainConfig.task_weights,
         threshold: str = TrainConfig.threshold,
+        freeze: str = TrainConfig.freeze,
+        init_from: Any = None,
         explicit_hydrogens: bool = GraphOptions.explicit_hydrogens,
         standardize: str = GraphOptions.standardize,
         features: str = DEFAULT_FEATURES,
@@ -90,6 +93,8 @@ class MPNNBase(BaseEstimator):
         self.class_weight = class_weight
         self.task_weights = task_weights
         self.threshold = threshold
+        self.freeze = freeze
+        self.init_from = init_from
         self.explicit_hydrogens = explicit_hydrogens
         self.standardize = standardize
         self.features = features
@@ -107,6 +112,7 @@ class MPNNBase(BaseEstimator):
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
             ensemble=self.ensemble, seed=self.random_state, loss=self.loss, quantiles=tuple(self.quantiles),
             class_weight=self.class_weight, task_weights=self.task_weights, threshold=self.threshold,
+            freeze=self.freeze,
         )  # fmt: skip
         options = GraphOptions(
             explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize, features=self.features
@@ -118,14 +124,19 @@ class MPNNBase(BaseEstimator):
         kept, val = draw_validation(rows, self.validation_fraction, self.random_state)
         weights = None if sample_weight is None else _checked_weights(sample_weight, len(rows))
         problem = Problem(
-            featurized=featurized, options=options, targets=targets, labels=labels, sides=sides,
-            weights=weights,
+            featurized=featurized, options=options, targets=targets, labels=labels, sides=sides, weights=weights,
             split=Split(kept, val, rows[:0]),
         )  # fmt: skip
-        *_, trained = train(problem, network, config, device=self.device)
+        *_, trained = train(problem, network, config, device=self.device, start=self._start(problem, network, config))
         assert isinstance(trained, Trained)
         self.predictor_ = Predictor(trained.bundle, self.device)
         self.history_ = trained.history
+
+    def _start(self, problem: Problem, network: ModelConfig, config: TrainConfig) -> Start | None:
+        if self.init_from is None:
+            return None
+        origin = self.init_from if isinstance(self.init_from, Predictor) else Predictor.load(self.init_from, "cpu")
+        return Start.of(origin.bundle, problem.options, network, problem.targets, config, "the model of init_from")
 
     def _featurize(self, X: Any, options: GraphOptions) -> Featurized:
         featurized = featurize(as_smiles(X), options, n_jobs=self.n_jobs)

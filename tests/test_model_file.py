@@ -261,7 +261,9 @@ def test_other_features(folder):
     document = json.loads((folder / "model.json").read_text())
     document["features"]["atom"][3] = "something else"
     (folder / "model.json").write_text(json.dumps(document))
-    assert "was trained on other atom or bond features" in refused(folder)
+    message = refused(folder)
+    assert "was trained on other atom or bond features" in message
+    assert "column 4 of atom is 'something else' there and " in message
 
 
 def test_a_network_too_large_for_the_memory_is_refused_before_it_is_built(folder):

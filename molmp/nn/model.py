@@ -23,7 +23,10 @@ from molmp.nn.positions import WIDTHS
 from molmp.nn.readout import Attention, Max, Mean, Readouts, Set2Set, Sum
 from molmp.nn.segment import take
 
-__all__ = ["ModelConfig", "MoleculeModel", "graphs_for"]
+__all__ = ["ENCODER", "ModelConfig", "MoleculeModel", "graphs_for"]
+
+ENCODER = ("embedding", "passing", "readout", "norm")
+"""Parts of a :class:`MoleculeModel` that make the fingerprint."""
 
 
 def graphs_for(config: ModelConfig, graphs: MolGraphs, device: torch.device | str = "cpu") -> DeviceGraphs:
@@ -44,7 +47,7 @@ class MoleculeModel(nn.Module):
 
     def __init__(self, config: ModelConfig, num_outputs: int) -> None:
         super().__init__()
-        self.config, self.num_outputs = config, num_outputs
+        self.config, self.num_outputs, self.num_frozen = config, num_outputs, 0
         self.embedding = AtomEmbedding(config.hidden, sum(WIDTHS[kind] for kind in config.encodings))
         self.passing = Passing(config)
         self.readout = _readout(config)
@@ -59,6 +62,29 @@ class MoleculeModel(nn.Module):
             layers=config.head_layers,
             dropout=config.dropout,
         )
+
+    def freeze(self, parts: int) -> None:
+        """Keep the weights of the first ``parts`` parts as they are, and let them act as in prediction.
+
+        The parts are the embedding of atoms, the operator, the readout with the normalization after it, then each
+        hidden layer of the head.
+        """
+        self.num_frozen = parts
+        for module in self._frozen():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "MoleculeModel":
+        """As torch's, but what is frozen does not change in training: no dropout, no running statistics."""
+        super().train(mode)
+        for module in self._frozen():
+            module.eval()
+        return self
+
+    def _frozen(self) -> list[nn.Module]:
+        hidden = [[*self.head.children()][3 * i : 3 * i + 3] for i in range(self.config.head_layers)]
+        parts: list[list[nn.Module]] = [[self.embedding], [self.passing], [self.readout, self.norm], *hidden]
+        return [module for part in parts[: self.num_frozen] for module in part]
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Predict, shape ``(B, num_outputs)``."""

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any, Self
 
 import numpy as np
@@ -83,7 +84,8 @@ class Bundle:
         if {"molecule": [], **features} != {"molecule": [], **feature_columns(options)}:
             trained = data["versions"].get("molmp", "unknown")
             raise FileFormatError(
-                f"the model was trained on other atom or bond features (by molmp {trained}; this is {__version__})"
+                f"the model was trained on other atom or bond features (by molmp {trained}; this is {__version__}): "
+                f"{_difference(features, feature_columns(options))}"
             )
         name = data["network"].get("layer")
         if layer is None and isinstance(name, str) and name not in OPERATORS:
@@ -115,6 +117,16 @@ def feature_columns(options: GraphOptions | None = None) -> dict[str, Any]:
     names = {"atom": column_names(ATOM_FIELDS), "bond": column_names(BOND_FIELDS)}
     beside = molecule_features.feature_columns("none" if options is None else options.features)
     return names | ({"molecule": beside} if beside else {})
+
+
+def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Name the first column that differs."""
+    for table in (*ours, *theirs):
+        pairs = zip_longest(theirs.get(table, ()), ours.get(table, ()), fillvalue="none")
+        for place, (there, here) in enumerate(pairs):
+            if there != here:
+                return f"column {place + 1} of {table} is {there!r} there and {here!r} here"
+    return "tables of other names"
 
 
 def versions() -> dict[str, str]:

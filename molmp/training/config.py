@@ -1,6 +1,7 @@
 """Everything that decides how a network is trained, as one frozen record."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -56,6 +57,9 @@ class TrainConfig:
     """Weights of targets in the loss, by name; 1 for those that are not named."""
     threshold: str = "half"
     """Probability from which a molecule is called class 1: 0.5 (``half``), or ``tuned`` on the validation molecules."""
+    freeze: str = "none"
+    """Weights of a trained model that are kept: ``none``, the ``encoder``, or a number of parts from the input on, see
+    :meth:`~molmp.nn.model.MoleculeModel.freeze`."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "grad_clip"):
@@ -68,9 +72,16 @@ class TrainConfig:
         self._check("precision", self.precision in PRECISIONS, f"one of {listed(PRECISIONS)}")
         for name, allowed in CHOICES.items():
             self._check(name, getattr(self, name) in allowed, f"one of {listed(allowed)}")
+        self._check("freeze", re.fullmatch("none|encoder|[0-9]{1,3}", str(self.freeze)) is not None,
+                    "none, encoder or a number of parts")  # fmt: skip
         weights = [] if self.task_weights is None else self.task_weights.values()
         self._check("task_weights", all(0 < weight < math.inf for weight in weights), "numbers above 0")
         object.__setattr__(self, "quantiles", check_quantiles(self.quantiles))
+
+    @property
+    def frozen_parts(self) -> int:
+        """Parts of a network, from the input on, whose weights are kept."""
+        return {"none": 0, "encoder": 3}[self.freeze] if self.freeze in ("none", "encoder") else int(self.freeze)
 
     def _check(self, name: str, holds: bool, rule: str) -> None:
         if not holds:

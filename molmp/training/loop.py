@@ -104,9 +104,8 @@ class _Learner:
         self.known, self.loss_of = examples.known(self.device), objective(examples.targets)
         self.mask_En = torch.from_numpy(self.learns_En).to(self.device)
         self.network = ranks.wrap(members)
-        self.optimizer = torch.optim.AdamW(
-            members.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        learning = [parameter for parameter in members.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(learning, lr=config.lr, weight_decay=config.weight_decay, fused=True)
         cause = likely_cause(examples.targets, examples.labels, self.known.labels.cpu().numpy(), config.lr)
         self.alarm, self.pieces = Alarm(self.device, cause), 1
         shape = _Schedule(config, math.ceil(len(self.rows) / config.batch_size))

@@ -23,6 +23,7 @@ from molmp.training.distributed import ALONE, Ranks
 from molmp.training.loop import Epoch, Examples, Plan, Step, fit
 from molmp.training.loss_names import check_bounds
 from molmp.training.problem import Problem
+from molmp.training.start import Start, check_freeze
 from molmp.training.state import digest
 from molmp.training.targets import Answered
 from molmp.training.threshold import tune_thresholds
@@ -64,14 +65,14 @@ class Trained(NamedTuple):
 
 
 def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device: str = "auto",
-          ranks: Ranks = ALONE, checkpoints: Checkpoints | None = None,
+          ranks: Ranks = ALONE, checkpoints: Checkpoints | None = None, start: Start | None = None,
           ) -> Iterator[Step | Epoch | MemberDone | Trained]:  # fmt: skip
     """Train a model. Yields each step, each epoch of each member, the members when they are
     done, and last a :class:`Trained`.
 
     ``ranks`` are those of :func:`molmp.training.distributed.join` where several processes train together. With
     ``checkpoints`` a training that was stopped goes on: on the CPU all ends the same to the bit, computed with as many
-    threads.
+    threads. With ``start`` the networks begin with its weights, of which ``config.freeze`` tells what is kept.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         ``checkpoints`` that shall be resumed are those of another training, or damaged.
     """
     where = ranks.pick_device(device)
-    state = None if checkpoints is None else _last_state(checkpoints, problem, network, config, where, ranks)
+    state = None if checkpoints is None else _last_state(checkpoints, problem, network, config, where, ranks, start)
     graphs = graphs_for(network, problem.featurized.graphs, where)
     each = network_parts(problem, config.ensemble)
     parts = union(each)
@@ -96,6 +97,9 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     ]
     useful = np.unique(np.concatenate([plan.train for plan in plans]))
     targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(labels[useful])
+    if start is not None and start.head:
+        targets = start.targets(targets)
+    check_freeze(config, network, start)
     if config.threshold == "tuned" and targets.task != "binary":
         raise ConfigError(f"threshold tuned is for targets of two classes; the task is {targets.task}")
     if sides is not None:
@@ -108,6 +112,10 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     models = [new_model(network, targets.num_outputs, plan.seed) for plan in plans]
     for model, plan in zip(models, plans, strict=True):
         fit_features(model, problem.featurized.graphs, plan.train, problem.options)
+    if start is not None:
+        for member, model in enumerate(models):
+            start.load(model, member)
+            model.freeze(config.frozen_parts)
     members = Members([model.to(where) for model in models])
     epochs: list[Epoch] = []
     for record in fit(members, examples, plans, config, ranks=ranks, state=state, checkpoints=checkpoints):
@@ -141,7 +149,7 @@ def new_model(network: ModelConfig, num_outputs: int, seed: int) -> MoleculeMode
 
 
 def _last_state(checkpoints: Checkpoints, problem: Problem, network: ModelConfig, config: TrainConfig,
-                device: torch.device, ranks: Ranks) -> dict[str, Any] | None:  # fmt: skip
+                device: torch.device, ranks: Ranks, start: Start | None) -> dict[str, Any] | None:  # fmt: skip
     """Return the state that an earlier run has left, if this one has the same data and options."""
     if device.type == "cpu" and (threads := checkpoints.found("threads")):
         set_threads(threads)
@@ -150,6 +158,7 @@ def _last_state(checkpoints: Checkpoints, problem: Problem, network: ModelConfig
             **network.to_dict(),
             **config.to_dict(),
             "data": digest(problem),
+            "start": None if start is None else start.digest(),
             "device": device.type,
             "threads": torch.get_num_threads() if device.type == "cpu" else None,
             "processes": ranks.size,
