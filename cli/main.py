@@ -17,6 +17,7 @@ __all__ = ["main"]
 COMMANDS = {
     "check": "Audit a table of molecules before training on it.",
     "data": "List the public data sets that people train on, and fetch them.",
+    "diagnose": "Measure the limits of a message passing network.",
     "export": "Write a trained model as an ONNX file.",
     "featurize": "Turn a file of SMILES into graphs, fingerprints or descriptors.",
     "info": "Print what a trained model is.",

@@ -23,6 +23,7 @@ FLOORS = [
     ["nn"],
     ["training"],
     ["inference"],
+    ["diagnose"],
     ["plots", "run_folder", "embedding", "base_estimator", "estimators"],
 ]
 FLOOR_OF = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -64,7 +65,9 @@ def test_imports_point_one_way(path: Path) -> None:
         assert not name.startswith((".", "molmp_cli", "cli")), f"{here} imports {name}"
 
 
-@pytest.mark.parametrize("package", ["chem", "tables", "page", "audit", "trust", "nn", "training", "inference"])
+@pytest.mark.parametrize(
+    "package", ["chem", "tables", "page", "audit", "trust", "nn", "training", "inference", "diagnose"]
+)
 def test_no_cycles_within_a_floor(package: str) -> None:
     files = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in (ROOT / "molmp" / package).rglob("*.py")}
     waiting = {name: imported(path) & set(files) for name, path in files.items()}

@@ -3,7 +3,7 @@
 Shapes: R rows of a level, D hidden width.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -109,8 +109,24 @@ class Passing(nn.Module):
         levels = (between_bonds(batch.levels[0]),) * (len(batch.levels) - 1)
         return self.carrier.leave(self._pass(self.carrier.enter(h, batch), levels, batch.bond_codes), h, batch)
 
+    def trace(self, h: Tensor, batch: GraphBatch) -> list[Tensor]:
+        """Return the states of all atoms after each step of a flat batch, shape ``(N, D)`` each."""
+        if self.carrier is None:
+            return [state for _, state in self._steps(h, batch.levels, batch.bond_codes)]
+        levels = (between_bonds(batch.levels[0]),) * (len(batch.levels) - 1)
+        carried = self._steps(self.carrier.enter(h, batch), levels, batch.bond_codes)
+        return [self.carrier.leave(state, h, batch) for _, state in carried]
+
     def _pass(self, h: Tensor, levels: Sequence[Level], bond_codes: Tensor) -> Tensor:
         states: list[Tensor] = []
+        for level, state in self._steps(h, levels, bond_codes):
+            h = state
+            if self.jumping is not None:
+                states = [*(before(earlier, level) for earlier in states), h]
+        joined: Tensor = h if self.jumping is None else self.jumping(states)
+        return joined
+
+    def _steps(self, h: Tensor, levels: Sequence[Level], bond_codes: Tensor) -> Iterator[tuple[Level, Tensor]]:
         first, whole = h, None
         bonds: Tensor | None = None
         for step, level in enumerate(levels):
@@ -121,12 +137,9 @@ class Passing(nn.Module):
                 h, whole = self.virtual.speak(h, whole, level)
             x = layer(h, level, bonds)
             h = self._between(x if self.carrier is None else first + x, h, level, step)
+            yield level, h
             if self.virtual is not None and whole is not None and step + 1 < len(levels):
                 whole = self.virtual.hear(h, whole, level, step)
-            if self.jumping is not None:
-                states = [*(before(state, level) for state in states), h]
-        joined: Tensor = h if self.jumping is None else self.jumping(states)
-        return joined
 
     def _between(self, x_RD: Tensor, h_SD: Tensor, level: Level, step: int) -> Tensor:
         if self.norms is not None:
