@@ -30,7 +30,7 @@ def fields_of(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
 
 def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Dataset]":
     """Read a table and its molecules, and split them as the options of `molmp train` say."""
-    from molmp.chem.cache import cache_folder, cached_featurize
+    from molmp.chem.cache import cache_folder, cached_featurize, writable
     from molmp.tables.dataset import load_dataset
     from molmp.training.checks import problem_notes
     from molmp.training.problem import dataset_problem, file_facts, unreadable_rows
@@ -41,7 +41,8 @@ def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Datas
     for note in dataset.notes:
         options.tell(note)
     graphs = GraphOptions(**fields_of(GraphOptions, settings))
-    cache = None if settings["no_cache"] else settings["cache"] or cache_folder()
+    named = settings["cache"]
+    cache = None if settings["no_cache"] else cache_folder() if named is None else writable(named)
     featurized = cached_featurize(dataset.smiles, graphs, cache=cache, n_jobs=settings["n_jobs"], progress=True)
     _tell_unreadable(dataset, unreadable_rows(dataset, featurized))
     split, folds = _split(dataset, featurized, settings)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from molmp.chem import cache as module
-from molmp.chem.cache import cache_folder, cached_featurize
+from molmp.chem.cache import cache_folder, cached_featurize, writable
 from molmp.chem.featurize import GraphOptions, featurize
+from molmp.errors import ConfigError
 
 SMILES = ["CCO", "C1CC", "", None, "c1ccccc1", "C" * 30] * 200
 OPTIONS = GraphOptions()
@@ -86,6 +87,15 @@ def test_a_folder_that_cannot_be_written_is_told_and_does_no_harm(tmp_path, capl
     (record,) = caplog.records
     assert record.getMessage().startswith("graphs are not kept for the next run: ")
     assert str(tmp_path / "file") in record.getMessage()
+
+
+def test_a_folder_that_somebody_named(tmp_path):
+    assert writable(tmp_path / "new" / "folder") == tmp_path / "new" / "folder"
+    assert os.listdir(tmp_path / "new" / "folder") == []
+    (tmp_path / "file").write_text("")
+    for name in ("file", "file/folder"):
+        with pytest.raises(ConfigError, match=f"graphs cannot be kept in {tmp_path / name}: .*; name another folder"):
+            writable(tmp_path / name)
 
 
 def test_a_crash_is_not_kept(tmp_path, monkeypatch):

@@ -184,6 +184,7 @@ WRONG: list[tuple[str, list[str], list[str], int, list[str]]] = [
         1,
         ["'cuda:9'", "cpu"],
     ),
+    ("cache", NUMBERS, ["--cache", "/dev/null/graphs"], 2, ["cannot be kept in /dev/null/graphs", "--no-cache"]),
     ("loss of another task", NUMBERS, ["--loss", "bce"], 2, ["'bce' is not for the task regression", "mse, mae"]),
     ("no such loss", NUMBERS, ["--loss", "cosine"], 2, ["'cosine'", "evidential"]),
     (

@@ -84,6 +84,22 @@ def test_a_bad_hash_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_same_division(colours(environments, radius), want)
 
 
+@pytest.mark.parametrize("smiles", [None, [], ["[Xe]"], ["[Na+].[Cl-]", "C"]])
+def test_no_hash_is_good_enough(smiles: list[str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        module, "_hash", lambda part, *_: drawn.append(1) or np.zeros(part.stop - part.start, np.uint64)
+    )
+    store = graphs() if smiles is None else graphs(tuple(smiles))
+    environments = Environments.of(store.atom_types, Bonds.of(store), RADIUS)
+    assert len(drawn) <= module.HASHES * RADIUS
+    for radius, want in enumerate(by_definition(store, RADIUS)):
+        found = colours(environments, radius)
+        assert_same_division(found, want)
+        if radius < RADIUS:  # coarser numbers ascend with finer ones
+            assert (np.diff(environments.parents[radius]) >= 0).all()
+
+
 def alike_atoms(bonds: list[tuple[int, int, int]]) -> MolGraphs:
     """One molecule of atoms of one type, with these bonds: two atoms and a type each."""
     begins, ends, types = np.array(bonds).T

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import secrets
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from molmp import __version__
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names
 from molmp.chem.featurize import Featurized, GraphOptions, featurize
 from molmp.chem.graphs import MolGraphs
-from molmp.errors import FileFormatError, InvalidSmilesError
+from molmp.errors import ConfigError, FileFormatError, InvalidSmilesError
 
-__all__ = ["cache_folder", "cached_featurize"]
+__all__ = ["cache_folder", "cached_featurize", "writable"]
 
 FEWEST_ROWS = 1_000
 """A shorter list is read in less than a tenth of a second, and not kept."""
@@ -35,6 +36,24 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("MOLMP_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "molmp"
+
+
+def writable(folder: Path) -> Path:
+    """Return a folder that somebody named, made where it is missing, once something could be written there.
+
+    Raises
+    ------
+    ConfigError
+        Nothing could: better told now than after the graphs are made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise ConfigError(
+            f"graphs cannot be kept in {folder}: {error.strerror}; name another folder, or keep none with --no-cache"
+        ) from None
 
 
 def cached_featurize(

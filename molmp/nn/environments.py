@@ -20,6 +20,9 @@ from molmp.chem.graphs import MolGraphs
 PART = 1 << 13
 """Atoms looked at together: what is made on the way stays in the processor's cache, and costs no fresh pages."""
 
+HASHES = 3
+"""Random hashes that are tried before neighbourhoods are sorted, which takes several times as long."""
+
 __all__ = ["Bonds", "Environments", "spans"]
 
 
@@ -73,7 +76,8 @@ class Environments:
         """Refine the atom types ``radius`` times.
 
         Atoms are grouped by a random hash of their neighbourhood and each group is then compared with its first member,
-        neighbour by neighbour; should a hash ever have put different atoms together, others are drawn.
+        neighbour by neighbour; should a hash have put different atoms together, another is drawn, and after three the
+        neighbourhoods themselves are sorted.
         """
         colours, parents = atom_types.astype(np.int32), []
         for _ in range(radius):
@@ -114,11 +118,12 @@ def _refine(colours: np.ndarray, bonds: Bonds) -> tuple[np.ndarray, np.ndarray]:
     bits = tuple(int(v.max(initial=0)).bit_length() for v in (bonds.types, colours))
     keys = _join(_sorted_neighbours(part, colours, bonds, bits) for part in parts)
     random = np.random.default_rng(0)
-    while True:
+    for _ in range(HASHES):
         factors = random.integers(1 << 64, size=2, dtype=np.uint64) | np.uint64(1)
         finer, first = _divide(colours, _join(_hash(part, keys, bonds, factors) for part in parts))
         if all(_alike(part, first[finer[part]], keys, bonds) for part in parts):
             return finer, first
+    return _divide_by_sorting(colours, keys, bonds)
 
 
 def _sorted_neighbours(part: slice, colours: np.ndarray, bonds: Bonds, bits: tuple[int, ...]) -> np.ndarray:
@@ -162,6 +167,21 @@ def _divide(colours: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.nda
     finer = np.empty(len(keys), np.int32)
     finer[order] = np.cumsum(new) - 1
     return finer, order[new]
+
+
+def _divide_by_sorting(colours: np.ndarray, keys: np.ndarray, bonds: Bonds) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`_refine`, without a hash: atoms of equally many bonds are compared row by row."""
+    starts, degrees = bonds.offsets[:-1], np.diff(bonds.offsets)
+    names, total = np.empty(len(colours), np.int64), 0
+    for degree in np.unique(degrees):
+        atoms = np.flatnonzero(degrees == degree)
+        rows = keys[starts[atoms][:, None] + np.arange(degree)]
+        distinct, names_of_rows = np.unique(rows, axis=0, return_inverse=True)
+        names[atoms] = names_of_rows.ravel() + total
+        total += len(distinct)
+    # As many names as atoms at most, so that both fit in one number.
+    _, first, finer = np.unique(colours.astype(np.int64) * total + names, return_index=True, return_inverse=True)
+    return finer.ravel().astype(np.int32), first
 
 
 def _join(parts: Iterable[np.ndarray]) -> np.ndarray:

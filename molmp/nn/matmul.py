@@ -1,8 +1,8 @@
 """Matrix products on CPU by the quickest library that torch carries.
 
 ``torch.mm`` calls MKL, which reaches half of oneDNN's speed on processors that are not Intel's; ``torch.ops.mkldnn``
-calls oneDNN, which prepares a kernel for each new shape (half a millisecond) and then keeps it. Rows are therefore
-split into a multiple of 64 for oneDNN, so that batches of about one size find their kernels again, and a rest.
+calls oneDNN, which prepares a kernel for each new shape (half a millisecond) and keeps a thousand of them (half a
+gigabyte). Rows are therefore cut into blocks of a few sizes for oneDNN, and a rest.
 
 Where several networks run as one (see :mod:`molmp.nn.members`) the weights have a leading axis of E members, and the
 rows of the first member stand before those of the second and so on.
@@ -19,8 +19,8 @@ from molmp.nn.precision import multiplies_in_bfloat16
 
 __all__ = ["matmul", "matmul_each", "matmul_transposed"]
 
-ROWS = 64
-"""Rows for oneDNN are fewer than this or a multiple of it."""
+BLOCKS = (1024, 896, 768, 640, 512, 448, 384, 320, 256, 192, 128, 64)
+"""Rows that oneDNN gets together."""
 
 LEAST = 1 << 21
 """Multiplications below which preparing and calling a oneDNN kernel does not pay."""
@@ -39,16 +39,15 @@ def matmul(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None = None, out: Tensor
     if multiplies_in_bfloat16(x_MK):
         product = _in_bfloat16(x_MK, w_NK, bias_N)
         return product if out is None else out.copy_(product)
-    rows = _rows_for_onednn(x_MK, w_NK, w_NK.shape[0])
-    if rows == 0:
+    blocks = _blocks_for_onednn(x_MK, w_NK, w_NK.shape[0])
+    if not blocks:
         return _mkl(x_MK, w_NK, bias_N, out)
-    first: Tensor = torch.ops.mkldnn._linear_pointwise(x_MK[:rows], w_NK, bias_N, "none", [], "")
     if out is None:
-        if rows == x_MK.shape[0]:
-            return first
         out = x_MK.new_empty(x_MK.shape[0], w_NK.shape[0])
-    out[:rows] = first
-    _mkl(x_MK[rows:], w_NK, bias_N, out[rows:])
+    for rows in blocks:
+        out[rows] = torch.ops.mkldnn._linear_pointwise(x_MK[rows], w_NK, bias_N, "none", [], "")
+    if (done := blocks[-1].stop) < x_MK.shape[0]:
+        _mkl(x_MK[done:], w_NK, bias_N, out[done:])
     return out
 
 
@@ -67,14 +66,17 @@ def matmul_transposed(x_MK: Tensor, y_MN: Tensor, members: int | None = None) ->
         return torch.stack([matmul_transposed(x, y) for x, y in zip(x_EMK, y_EMN, strict=True)])
     if multiplies_in_bfloat16(x_MK):
         return _in_bfloat16(x_MK.t(), y_MN.t(), None)
-    rows = _rows_for_onednn(x_MK, y_MN, y_MN.shape[1])
-    if rows == 0:
+    blocks = _blocks_for_onednn(x_MK, y_MN, y_MN.shape[1])
+    if not blocks:
         return x_MK.t() @ y_MN
-    # oneDNN is quicker when the result is wide. With few rows it is not, and autograd would copy what is turned round.
-    if y_MN.shape[1] < x_MK.shape[1] and rows >= ROWS:
+    if y_MN.shape[1] < x_MK.shape[1]:  # oneDNN is quicker when the result is wide
         return matmul_transposed(y_MN, x_MK).t()
-    out_KN: Tensor = torch.ops.mkldnn._linear_pointwise(x_MK[:rows].t(), y_MN[:rows].t(), None, "none", [], "")
-    return out_KN if rows == x_MK.shape[0] else out_KN.addmm_(x_MK[rows:].t(), y_MN[rows:])
+    first, *others = (
+        torch.ops.mkldnn._linear_pointwise(x_MK[rows].t(), y_MN[rows].t(), None, "none", [], "") for rows in blocks
+    )
+    out_KN: Tensor = sum(others, first)
+    done = blocks[-1].stop
+    return out_KN if done == x_MK.shape[0] else out_KN.addmm_(x_MK[done:].t(), y_MN[done:])
 
 
 def matmul_each(x_EMK: Tensor, w_EKN: Tensor, bias_EN: Tensor | None = None) -> Tensor:
@@ -105,13 +107,25 @@ def _mkl(x_MK: Tensor, w_NK: Tensor, bias_N: Tensor | None, out: Tensor | None) 
     return torch.mm(x_MK, w_NK.t(), out=out) if bias_N is None else torch.addmm(bias_N, x_MK, w_NK.t(), out=out)
 
 
-def _rows_for_onednn(x_MK: Tensor, other: Tensor, N: int) -> int:
+def _blocks_for_onednn(x_MK: Tensor, other: Tensor, N: int) -> list[slice]:
     M, K = x_MK.shape
     if M * K * N < LEAST or x_MK.dtype != torch.float32 or x_MK.device.type != "cpu" or not _onednn():
-        return 0
-    if not (_dense(x_MK) and _dense(other)):
-        return 0
-    return M if M < ROWS else M // ROWS * ROWS
+        return []
+    return _blocks(M) if _dense(x_MK) and _dense(other) else []
+
+
+def _blocks(rows: int) -> list[slice]:
+    """Cut as many rows as fit into blocks.
+
+    >>> _blocks(1100)
+    [slice(0, 1024, None), slice(1024, 1088, None)]
+    """
+    blocks, start = [], 0
+    for size in BLOCKS:
+        while rows - start >= size:
+            blocks.append(slice(start, start + size))
+            start += size
+    return blocks
 
 
 def _dense(matrix: Tensor) -> bool:
