@@ -184,7 +184,6 @@ WRONG: list[tuple[str, list[str], list[str], int, list[str]]] = [
         1,
         ["'cuda:9'", "cpu"],
     ),
-    ("cache", NUMBERS, ["--cache", "/dev/null/graphs"], 2, ["cannot be kept in /dev/null/graphs", "--no-cache"]),
     ("loss of another task", NUMBERS, ["--loss", "bce"], 2, ["'bce' is not for the task regression", "mse, mae"]),
     ("no such loss", NUMBERS, ["--loss", "cosine"], 2, ["'cosine'", "evidential"]),
     (
@@ -222,6 +221,14 @@ def test_wrong_input(tmp_path: Path, lines: list[str], options: list[str], code:
     table.write_text("".join(f"{line}\n" for line in lines))
     refused(molmp("train", table, "-o", tmp_path / "run", *QUICK, *options), code, *parts)
     assert {path.name for path in tmp_path.iterdir()} == {"t.csv"}
+
+
+def test_a_cache_that_cannot_be_written(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.iterdir())
+    result = molmp("train", table, "-o", tmp_path / "run", *QUICK[:-1], "--cache", tmp_path / "file" / "graphs")
+    refused(result, 2, f"cannot be kept in {tmp_path / 'file' / 'graphs'}: Not a directory", "--no-cache")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_wrong_config(table: Path, tmp_path: Path) -> None:
