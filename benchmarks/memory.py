@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 import time
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,8 @@ class Stream(NamedTuple):
     first_wall_s: float
     cpu_s: float
     peak_mb: float
+    written: int
+    """Bytes."""
 
 
 def main() -> None:
@@ -53,7 +55,12 @@ def main() -> None:
             used = stream([molmp, "predict", "in.csv", "--model", "run"], folder)
             if used.rows != rows:
                 raise SystemExit(f"{used.rows} predictions for {rows} rows")
-            facts = {"first_row_cpu_s": round(used.first_cpu_s, 2), "first_row_wall_s": round(used.first_wall_s, 2)}
+            facts = {
+                "first_row_cpu_s": round(used.first_cpu_s, 2),
+                "first_row_wall_s": round(used.first_wall_s, 2),
+                "bytes_read_per_row": round((folder / "in.csv").stat().st_size / rows, 1),
+                "bytes_written_per_row": round(used.written / rows, 1),
+            }
             series = [Series(f"molmp predict, width {WIDTH}", [used.cpu_s / rows], used.peak_mb, versions, facts)]
             made = lines("memory", {"rows": rows}, "molecule", series, base=None)
             save(made)
@@ -82,15 +89,18 @@ def stream(command: list[str | Path], folder: Path) -> Stream:
             command, cwd=folder, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, stderr=log
         )
     assert process.stdout is not None
-    process.stdout.readline()  # the header
+    written = len(process.stdout.readline())  # the header
     first = process.stdout.readline()
     wall, cpu = time.perf_counter() - started, _cpu_s(process.pid)
-    rows = bool(first) + sum(1 for _ in process.stdout)
+    rows = 0
+    for line in chain([first], process.stdout):
+        rows += 1
+        written += len(line)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command[1]} ended with {process.returncode}: {(folder / 'log.txt').read_text()}")
-    return Stream(rows, cpu, wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6)
+    return Stream(rows, cpu, wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6, written)
 
 
 def _cpu_s(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""make bench-report: the tables and the plot of docs/performance.md from benchmarks/results.jsonl.
+"""make bench-report: the tables and the plot of the pages in docs from benchmarks/results.jsonl.
 
 Text between ``<!-- table: NAME -->`` and ``<!-- end -->`` is replaced, everything else stays.
 """
@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.frame import RESULTS, load
-from benchmarks.tables import TABLES, Line, number, origin
+from benchmarks.tables import SOURCES, TABLES, Line, number, origin
 
-__all__ = ["PAGE", "fill", "plot"]
+__all__ = ["PAGES", "fill", "plot"]
 
-PAGE = RESULTS.parent.parent / "docs" / "performance.md"
+PAGES = [RESULTS.parent.parent / "docs" / name for name in ("performance.md", "scaling.md")]
 
-PLOT = PAGE.with_name("performance.svg")
+PLOT = PAGES[0].with_name("performance.svg")
 
 ACCENT, MUTED = "#0b6e99", "#9aa5ad"
 
 
 def main() -> None:
     found = load()
-    PAGE.write_text(fill(PAGE.read_text("ascii"), found), "ascii")
+    for page in PAGES:
+        page.write_text(fill(page.read_text("ascii"), found), "ascii")
     plot(found, PLOT)
 
 
@@ -35,7 +36,7 @@ def fill(text: str, found: Sequence[Line]) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
-        mine = [line for line in found if line["benchmark"] == name]
+        mine = [line for line in found if line["benchmark"] in SOURCES.get(name, (name,))]
         content = f"{TABLES[name](mine)}\n\n{origin(mine)}" if mine else "Not measured yet."
         return f"<!-- table: {name} -->\n\n{content}\n\n<!-- end -->"
 

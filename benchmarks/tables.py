@@ -169,6 +169,44 @@ def predict(found: Sequence[Line]) -> str:
     return markdown(header, map(row, subjects))
 
 
+def memory(found: Sequence[Line]) -> str:
+    """By rows: the peak of the process, what a row costs, and what had been spent when the first was there."""
+    rows = [
+        [
+            f"{line['parameters']['rows']:,}",
+            number(line["peak_mb"]),
+            number(line["seconds"] * 1e6),
+            number(line["facts"]["first_row_cpu_s"]),
+        ]
+        for line in sorted(found, key=lambda line: line["parameters"]["rows"])
+    ]
+    return markdown(["rows", "peak MB", "us of CPU a row", "CPU s until the first row"], rows)
+
+
+BILLION = 1e9
+
+
+def billion(found: Sequence[Line]) -> str:
+    """What a billion molecules would take, by the figures of the largest runs."""
+    predict = max(
+        (line for line in found if line["benchmark"] == "memory"), key=lambda line: line["parameters"]["rows"]
+    )
+    (store_bytes,) = (f["bytes_per_molecule"] for line in found if "bytes_per_molecule" in (f := line["facts"]))
+    featurize = min(line["seconds"] for line in found if line["unit"] == "molecule" and line["benchmark"] == "store")
+    facts = predict["facts"]
+    work = [
+        ("`molmp featurize --kind graph`", featurize, store_bytes),
+        (f"`{predict['subject'].partition(',')[0]}`, one network of width 128", predict["seconds"],
+         facts["bytes_written_per_row"]),
+    ]  # fmt: skip
+    rows = [
+        [what, number(each * 1e6), number(each * BILLION / 3600), number(each * BILLION / 1000 / 60),
+         number(facts["bytes_read_per_row"]), number(written)]
+        for what, each, written in work
+    ]  # fmt: skip
+    return markdown(["", "us a molecule", "core hours", "minutes on 1,000 cores", "GB read", "GB written"], rows)
+
+
 def gpu(found: Sequence[Line]) -> str:
     """Milliseconds and megabytes of a step on the device."""
     rows = [
@@ -179,9 +217,12 @@ def gpu(found: Sequence[Line]) -> str:
     return markdown(["batch", "width", "step", "ms", "MB"], rows)
 
 
+SOURCES = {"billion": ("memory", "store")}
+"""Benchmarks whose lines a table is made from, where it is not that of its own name."""
+
 TABLES: dict[str, Callable[[Sequence[Line]], str]] = {
     "readers": readers, "featurize": featurize, "store": store, "step": step, "train": train, "predict": predict,
-    "gpu": gpu,
+    "memory": memory, "billion": billion, "gpu": gpu,
 }  # fmt: skip
 
 

@@ -71,8 +71,9 @@ def test_committed_results_keep_to_the_schema(line):
     assert str(ROOT.parent) not in json.dumps(line)
 
 
-def test_page_is_made_from_the_committed_results():
-    page = report.PAGE.read_text("ascii")
+@pytest.mark.parametrize("path", report.PAGES, ids=lambda path: path.name)
+def test_page_is_made_from_the_committed_results(path):
+    page = path.read_text("ascii")
     assert report.fill(page, frame.load()) == page
 
 

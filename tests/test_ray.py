@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
@@ -123,11 +125,28 @@ def test_no_cluster_there(source: Path, tmp_path: Path, address: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_somebody_is_there_who_never_answers(source: Path, model: Path, tmp_path: Path) -> None:
+    """In a process of its own: Ray reads how long to wait when it is imported."""
+    pytest.importorskip("ray.data")
+    with socket.create_server(("", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        command = [sys.executable, "-m", "molmp_cli", "predict", source, "--model", model, "-o", tmp_path / "out"]
+        run = subprocess.run(
+            [*command, "--engine", "ray", "--address", address], capture_output=True, text=True, timeout=200
+        )
+    assert (run.returncode, run.stdout) == (1, "")
+    assert f"molmp: Ray cannot be reached at {address}: " in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_ray_is_not_installed(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(sys.modules, "ray.data", None)
     with pytest.raises(MissingExtraError, match=r"--engine ray needs ray: pip install 'molmp\[ray\]'"):
         ray_engine.predict_with_ray(tiny_bundle(), source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,8 @@ def run_with_ray(
     DataError, ConfigError
         Something is wrong with the tables, or ``output`` holds what was made with another model or other options.
     """
-    ray = _import_ray()
+    address = address or os.environ.get("RAY_ADDRESS")
+    ray = _import_ray(elsewhere=address is not None)
     files = parquet_files(source)
     if smiles_column is None:
         with open_table(files[0]) as table:
@@ -181,7 +182,6 @@ def _connection(ray: Any, address: str | None, workers: int) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    address = address or os.environ.get("RAY_ADDRESS")
     try:
         if address is None:
             ray.init(num_cpus=count_jobs(workers), include_dashboard=False, **quiet)
@@ -221,7 +221,10 @@ def _first_line(error: BaseException) -> str:
     return (lines or [type(error).__name__])[0].rstrip(".")
 
 
-def _import_ray() -> Any:
+def _import_ray(*, elsewhere: bool) -> Any:
+    if elsewhere:
+        # Of 40 seconds each: Ray's own 20 tries would wait a quarter of an hour for a machine that does not answer.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "1")
     try:
         importlib.import_module("ray.data")
     except ImportError:
