@@ -44,14 +44,16 @@ BATCH = 1_000
 @click.option("--size", type=click.IntRange(1, 2**20), metavar="N", help="Columns of a fingerprint.  [default: 2048]")
 @click.option("--counts", is_flag=True, default=None, help="A fingerprint counts instead of 0 or 1.")
 @options.smiles_column
+@options.dialect
 @click.option("--standardize", type=click.Choice(STANDARDIZE), help="What is done to molecules first.  [default: none]")
 @click.option("--explicit-hydrogens", is_flag=True, default=None, help="Hydrogens become atoms of the graph.")
+@click.option("--max-atoms", metavar="N", type=int, help="Larger molecules are refused, for graph.  [default: 2000]")
 @options.on_error
 @options.workers
 @engine_options
 def featurize(
-    table: str, output: str, kind: str, model: Path | None, smiles_column: str | None, on_error: str, n_jobs: int,
-    **settings: Any,
+    table: str, output: str, kind: str, model: Path | None, smiles_column: str | None, delimiter: str | None,
+    header: bool | None, on_error: str, n_jobs: int, **settings: Any,
 ) -> None:  # fmt: skip
     """Turn a file of SMILES into graphs, fingerprints or descriptors.
 
@@ -61,7 +63,9 @@ def featurize(
 
     With --engine ray IN is a Parquet file or a folder of such, and OUT a folder; all workers must see both.
     """
-    ray = ray_settings(settings, output, {"--n-jobs": n_jobs != 1, "--kind graph": kind == "graph"})
+    dialect: dict[str, Any] = {"delimiter": delimiter, "header": header}
+    unfit = {f"--{name}": value is not None for name, value in dialect.items()}
+    ray = ray_settings(settings, output, unfit | {"--n-jobs": n_jobs != 1, "--kind graph": kind == "graph"})
     given = {name: value for name, value in settings.items() if value is not None}
     if ray is not None:
         ray |= {"smiles_column": smiles_column, "on_error": on_error}
@@ -73,16 +77,17 @@ def featurize(
     check_output(output, graphs=kind == "graph")
     batch = BATCH * count_jobs(n_jobs)
     if kind == "graph":
-        _refuse(kind, given, {"standardize", "explicit_hydrogens"})
+        _refuse(kind, given, {"standardize", "explicit_hydrogens", "max_atoms"})
         outcome = write_graphs(
             table, output, GraphOptions(**given), smiles_column=smiles_column, on_error=on_error, n_jobs=n_jobs,
-            batch=batch, tell=options.tell,
+            batch=batch, tell=options.tell, **dialect,
         )  # fmt: skip
     else:
         features = _embedding(model, given, n_jobs) if kind == "embedding" else _transformer(kind, given, n_jobs)
         outcome = write_features(
-            table, output, features, smiles_column=smiles_column, on_error=on_error, batch=batch, tell=options.tell
-        )
+            table, output, features, smiles_column=smiles_column, on_error=on_error, batch=batch, tell=options.tell,
+            **dialect,
+        )  # fmt: skip
     options.tell(str(outcome))
 
 

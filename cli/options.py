@@ -2,17 +2,20 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from molmp.chem.options import GraphOptions
 from molmp.errors import ConfigError, FileFormatError, listed
 
 __all__ = [
     "config_file",
     "device",
+    "dialect",
+    "limits",
     "model_defaults",
     "names",
     "numbers",
@@ -32,6 +35,31 @@ device = click.option("--device", default="auto", metavar="auto|cpu|cuda|cuda:N|
 on_error = click.option("--on-error", type=click.Choice(["keep", "drop", "fail"]), default="keep",
                         help="A row that cannot be read: keep it with the reason, leave it out, or stop.")  # fmt: skip
 workers = click.option("--n-jobs", default=1, metavar="N", help="Processes that read SMILES; -1: one for each core.")
+
+
+_WORDS = {"comma": ",", "tab": "\t", "semicolon": ";", "space": " ", "bar": "|"}
+
+
+def _delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else _WORDS.get(value, value)
+
+
+def dialect(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what a table itself leaves open."""
+    command = click.option("--header/--no-header", default=None, help="Whether the first line names the columns.  "
+                           "[default: told from the content]")(command)  # fmt: skip
+    return click.option("--delimiter", metavar="CHARACTER", callback=_delimiter, help="Between columns of text: a "
+                        f"character or {', '.join(_WORDS)}.  [default: told from the content]")(command)  # fmt: skip
+
+
+def limits(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for what a molecule may cost; a model remembers them."""
+    command = click.option("--time-limit", default=GraphOptions.time_limit, metavar="SECONDS",
+                           help="Processor time for a molecule; more is refused.")(command)  # fmt: skip
+    command = click.option("--max-characters", default=GraphOptions.max_characters, metavar="N",
+                           help="Longer SMILES are refused.")(command)  # fmt: skip
+    return click.option("--max-atoms", default=GraphOptions.max_atoms, metavar="N",
+                        help="Larger molecules are refused.")(command)  # fmt: skip
 
 
 def names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

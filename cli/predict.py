@@ -20,6 +20,7 @@ from .engine import engine_options, ray_settings
 )
 @click.option("--smiles", multiple=True, metavar="SMILES", help="A molecule, instead of IN; may be repeated.")
 @options.smiles_column
+@options.dialect
 @click.option(
     "--columns",
     multiple=True,
@@ -35,7 +36,8 @@ from .engine import engine_options, ray_settings
 @engine_options
 def predict(
     table: str | None, model: Path, output: str, smiles: tuple[str, ...], smiles_column: str | None,
-    columns: tuple[str, ...], shard: str | None, resume: bool, on_error: str, device: str, n_jobs: int, **engine: Any,
+    delimiter: str | None, header: bool | None, columns: tuple[str, ...], shard: str | None, resume: bool,
+    on_error: str, device: str, n_jobs: int, **engine: Any,
 ) -> None:  # fmt: skip
     """Predict properties of the molecules in a file.
 
@@ -54,13 +56,15 @@ def predict(
         raise ConfigError("give either a file IN (- for standard input) or --smiles")
     if table is None and (columns or shard or resume or engine["engine"] != "local"):
         raise ConfigError("--columns, --shard, --resume and --engine are for a file IN, not for --smiles")
-    unfit = {"--resume": resume, "--shard": shard is not None, "--device": device != "auto", "--n-jobs": n_jobs != 1}
+    dialect: dict[str, Any] = {"delimiter": delimiter, "header": header}
+    unfit = {f"--{name}": value is not None for name, value in dialect.items()}
+    unfit |= {"--resume": resume, "--shard": shard is not None, "--device": device != "auto", "--n-jobs": n_jobs != 1}
     ray = ray_settings(engine, output, unfit)
     settings: dict[str, Any] = {"smiles_column": smiles_column, "columns": columns or None, "on_error": on_error}
     if ray is not None:
         _predict_with_ray(str(table), model, output, settings | ray)
         return
-    settings |= {"shard": None if shard is None else Shard.parse(shard), "n_jobs": n_jobs, "resume": resume}
+    settings |= dialect | {"shard": None if shard is None else Shard.parse(shard), "n_jobs": n_jobs, "resume": resume}
     if table is not None and Path(table).is_dir() and output == "-":
         raise ConfigError(f"{table} is a folder; name a folder for its predictions with -o")
 

@@ -35,7 +35,8 @@ def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Datas
     from molmp.training.checks import problem_notes
     from molmp.training.problem import dataset_problem, file_facts, unreadable_rows
 
-    names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units")
+    names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units", "delimiter",
+             "header")  # fmt: skip
     columns = settings["target_columns"] or None
     dataset = load_dataset(table, target_columns=columns, **{name: settings[name] for name in names})
     for note in dataset.notes:

@@ -29,6 +29,7 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 @click.argument("table", metavar="CSV", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, metavar="RUN", type=click.Path(path_type=Path), help="Folder to write.")
 @options.smiles_column
+@options.dialect
 @click.option(
     "--target-columns",
     multiple=True,
@@ -61,6 +62,7 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
     default=GraphOptions.standardize,
     help="What is done to molecules before anything else, here and when predicting.",
 )
+@options.limits
 @click.option(
     "--features",
     type=click.Choice(FEATURES),

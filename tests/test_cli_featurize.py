@@ -212,8 +212,8 @@ def test_a_column_that_is_there_already(molmp, tmp_path):
     path = tmp_path / "in.csv"
     path.write_text("smiles,MolWt\nCCO,46\n")
     result = molmp(path, "-o", tmp_path / "out.csv", "--kind", "descriptors")
-    assert result.exit_code == 1
-    assert "already has a column 'MolWt'" in result.stderr
+    assert result.exit_code == 0
+    assert "the input has a column 'MolWt'; ours is called 'MolWt_2'" in result.stderr
 
 
 def test_missing_file(molmp, tmp_path):

@@ -120,3 +120,28 @@ def test_a_reader_that_has_seen_enough(tiny_model: Path, tmp_path: Path):
     assert process.wait() == 1
     assert "Traceback" not in said
     assert "Broken" not in said
+
+
+def test_what_a_table_does_not_say_can_be_said(molmp, tiny_model, tmp_path):
+    """Commas and tabs both cut this into columns with SMILES; and the first line could be a molecule or a name."""
+    path = tmp_path / "in.txt"
+    path.write_text("C,C\tC\nCC,CC\tCC\n")
+    result = molmp("predict", path, "-m", tiny_model)
+    assert result.exit_code == 1
+    assert "can be cut into columns by comma and by tab; say which is meant (--delimiter)" in result.stderr
+    said = ["--delimiter", "tab", "--header", "--smiles-column", "C"]
+    result = molmp("predict", path, "-m", tiny_model, *said)
+    assert [line.split("\t")[:2] for line in result.stdout.splitlines()] == [["C,C", "C"], ["CC,CC", "CC"]]
+    result = molmp("predict", path, "-m", tiny_model, "--delimiter", "\t", "--no-header")
+    assert [line.split("\t")[1] for line in result.stdout.splitlines()] == ["smiles", "C", "CC"]
+
+
+def test_one_named_column_is_no_list_of_names(molmp, tiny_model, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("smiles\nCCO\nC C\nCC CC\n")
+    result = molmp("predict", path, "-m", tiny_model)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "smiles,logS_pred,error"
+    assert [line.rpartition(",")[2] for line in lines[2:]] == [
+        "whitespace: it holds white space at position 2", "whitespace: it holds white space at position 3"
+    ]  # fmt: skip

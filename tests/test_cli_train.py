@@ -340,3 +340,19 @@ def test_what_a_part_lacks_is_said(tmp_path: Path) -> None:
     result = molmp("train", table, "-o", tmp_path / "run", *QUICK, "--split-column", "s", "--target-columns", "y")
     assert result.exit_code == 0, result.output
     assert "no training molecule is of class 'c' of 'y': it cannot be learned" in result.stderr
+
+
+def test_a_table_from_standard_input(table: Path, tmp_path: Path) -> None:
+    result = molmp("train", "-", "-o", tmp_path / "run", *QUICK, input=table.read_bytes())
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["data"]["file"] == "standard input"
+    assert "standard input" in molmp("info", tmp_path / "run").stdout
+
+
+def test_limits_are_kept_with_the_model(table: Path, tmp_path: Path) -> None:
+    result = molmp("train", table, "-o", tmp_path / "run", *QUICK, "--max-atoms", 12, "--time-limit", 3)
+    assert result.exit_code == 0, result.output
+    options = json.loads((tmp_path / "run" / "model.json").read_text())["features"]["options"]
+    assert (options["max_atoms"], options["time_limit"]) == (12, 3.0)
+    result = molmp("predict", "--smiles", "C" * 13, "--model", tmp_path / "run")
+    assert "too-large: it has 13 atoms, more than 12" in result.stdout

@@ -207,9 +207,10 @@ def test_columns(predictor, table, tmp_path):
 
 def test_a_column_of_our_name_can_be_left_out(predictor, tmp_path):
     (tmp_path / "in.csv").write_text("smiles,mp_pred\nC,1\n")
-    with pytest.raises(DataError, match="the input already has a column 'mp_pred'"):
-        predict_table(predictor, tmp_path / "in.csv", tmp_path / "out.csv")
-    assert not (tmp_path / "out.csv").exists()
+    told = []
+    predict_table(predictor, tmp_path / "in.csv", tmp_path / "out.csv", tell=told.append)
+    assert told[-1] == "the input has a column 'mp_pred'; ours is called 'mp_pred_2'"
+    assert read(tmp_path / "out.csv")[0] == ["smiles", "mp_pred", "logS_pred", "mp_pred_2", "error"]
     predict_table(predictor, tmp_path / "in.csv", tmp_path / "out.csv", columns=["smiles"])
     assert read(tmp_path / "out.csv")[1][0] == "C"
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from molmp.errors import ConfigError, DataError
 from molmp.tables.read import open_table
+from molmp.tables.rows import Layout, Row
 from molmp.tables.write import atomic_path, open_writer
 
 INPUT = 'id,"smiles",note\n007,CCO,"a ""b"", c"\nNA, CC,"two\nlines"\n1e5,"C",3"\n'
@@ -237,5 +238,40 @@ def test_a_missing_folder_and_a_folder(tmp_path):
 
 
 def test_a_column_of_our_name(source, tmp_path):
-    with pytest.raises(DataError, match="already has a column 'note'"):
-        append(source, tmp_path / "out.csv", columns={"note": str, "error": str})
+    """Ours has another, so that a table of predictions can be predicted again."""
+    layout = Layout(format="csv", columns=("smiles", "error", "error_2"))
+    for name in ("out.csv", "out.parquet"):
+        with open_writer(tmp_path / name, {"y": float, "error": str}, after=layout) as writer:
+            assert writer.notes == ["the input has a column 'error'; ours is called 'error_3'"]
+            writer.write([(1.5, "bad")], after=[Row(2, ("CCO", "a", "b"))])
+        with open_table(tmp_path / name) as table:
+            assert table.columns == ("smiles", "error", "error_2", "y", "error_3")
+            assert [row.cells for row in table] == [("CCO", "a", "b", "1.5", "bad")]
+
+
+def test_a_cell_with_a_lone_carriage_return_stays_one_cell(tmp_path):
+    """Python's csv module would not quote it, and the next program would see two rows."""
+    layout = Layout(format="csv", columns=("smiles", "a\rb"))
+    with open_writer(tmp_path / "out.csv", {"y": float}, after=layout) as writer:
+        writer.write([(1.5,)], after=[Row(2, ("C\rC", "x"))])
+    assert (tmp_path / "out.csv").read_bytes() == b'smiles,"a\rb",y\n"C\rC",x,1.5\n'
+
+
+FORMULAS = ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1", "-", "=HYPERLINK('http://x')"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_or_name_of_ours_is_a_formula_and_those_of_the_user_are_left_alone(tmp_path, text):
+    path = tmp_path / "out.csv"
+    with open_writer(path, {text: str}, after=Layout(format="csv", columns=("smiles", text + "!"))) as writer:
+        writer.write([(text,)], after=[Row(2, ("CCO", text))])
+    with path.open(newline="") as file:
+        header, row = csv.reader(file)
+    assert header == ["smiles", text + "!", "'" + text]
+    assert row == ["CCO", text, "'" + text]
+
+
+def test_numbers_of_ours_stay_numbers(tmp_path):
+    with open_writer(tmp_path / "out.csv", {"a": float, "b": str, "c": str}) as writer:
+        writer.write([(-1.5, "-2", "+1e-3")])
+    assert (tmp_path / "out.csv").read_text() == "a,b,c\n-1.5,-2,+1e-3\n"

@@ -33,7 +33,8 @@ def describe_in_words(bundle: Bundle) -> str:
     lines.append(("size", f"{len(bundle.members)} x {size:,} parameters"))
     lines.append(("molecules", f"standardize {options.standardize}, explicit hydrogens {options.explicit_hydrogens}"))
     if "file" in data:
-        lines.append(("data", f"{data['file']}, {data['rows']:,} rows, sha256 {data['sha256'][:12]}"))
+        digest = f", sha256 {data['sha256'][:12]}" if "sha256" in data else ""
+        lines.append(("data", f"{data['file']}, {data['rows']:,} rows{digest}"))
     if "split_rows" in data:
         lines.append(("split", ", ".join(f"{name} {rows:,}" for name, rows in data["split_rows"].items())))
     for part in ("val", "test"):

@@ -52,6 +52,7 @@ class FolderOutcome(NamedTuple):
 
 def predict_folder(
     predictor: Predictor, source: str | Path, output: str | Path, *, smiles_column: str | None = None,
+    delimiter: str | None = None, header: bool | None = None,
     columns: Sequence[str] | None = None, shard: Shard | None = None, on_error: str = "keep", n_jobs: int = 1,
     resume: bool = False, progress: bool = False, tell: Callable[[str], None] = lambda note: None,
 ) -> FolderOutcome:  # fmt: skip
@@ -73,14 +74,20 @@ def predict_folder(
     if shard is not None and len(tasks) < shard.parts:
         raise DataError(f"{source} has {len(tasks)} tables, fewer than {shard.parts} shards")
     chosen = list(tasks if shard is None else shard.of(tasks))
-    made_with = {"model": bundle_digest(predictor.bundle), "smiles_column": smiles_column, "columns": columns}
+    made_with: dict[str, Any] = {
+        "model": bundle_digest(predictor.bundle),
+        "smiles_column": smiles_column,
+        "columns": columns,
+    }
+    made_with |= {name: value for name, value in (("delimiter", delimiter), ("header", header)) if value is not None}
     claim_folder(output, made_with | {"on_error": on_error}, [task.output for task in tasks])
     waiting = [task for task in chosen if not task.output.exists()]
     total, refused = tables.Outcome(0, 0), []
     for task in waiting:
         try:
             outcome = tables.predict_table(
-                predictor, task.source, task.output, smiles_column=smiles_column, columns=columns, on_error=on_error,
+                predictor, task.source, task.output, smiles_column=smiles_column, delimiter=delimiter, header=header,
+                columns=columns, on_error=on_error,
                 n_jobs=n_jobs, resume=resume and journal_path(task.output).exists(), progress=progress,
             )  # fmt: skip
         except (MolmpError, OSError) as error:

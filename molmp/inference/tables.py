@@ -19,7 +19,7 @@ from molmp.inference.predictor import BATCH, Answer, Predictor
 from molmp.nn.process import set_threads
 from molmp.tables.keep import keep_columns
 from molmp.tables.read import Table, open_table
-from molmp.tables.rows import Row
+from molmp.tables.rows import Layout, Row
 from molmp.tables.shard import Shard
 from molmp.tables.write import Writer, open_writer
 from molmp.training.bundle import versions
@@ -48,8 +48,9 @@ class Outcome(NamedTuple):
 
 def predict_table(
     predictor: Predictor, source: str | Path, output: str | Path, *, smiles_column: str | None = None,
-    columns: Sequence[str] | None = None, shard: Shard | None = None, on_error: str = "keep", n_jobs: int = 1,
-    resume: bool = False, progress: bool = False, tell: Callable[[str], None] = lambda note: None,
+    delimiter: str | None = None, header: bool | None = None, columns: Sequence[str] | None = None,
+    shard: Shard | None = None, on_error: str = "keep", n_jobs: int = 1, resume: bool = False,
+    progress: bool = False, tell: Callable[[str], None] = lambda note: None,
 ) -> Outcome:  # fmt: skip
     """Predict the molecules of a table and write it with the predictions behind its own columns.
 
@@ -58,6 +59,8 @@ def predict_table(
     source, output
         As :func:`~molmp.tables.read.open_table` and :func:`~molmp.tables.write.open_writer` take them; ``-`` is
         standard input and output. A file appears when it is complete; standard output batch by batch.
+    delimiter, header
+        What the table does not say clearly, see :func:`~molmp.tables.read.open_table`.
     columns
         Columns of the table to write, in this order; all where ``None``.
     shard
@@ -79,7 +82,7 @@ def predict_table(
         The table cannot be used; with ``on_error="fail"`` also the first row without a prediction.
     """
     check_on_error(on_error)
-    with open_table(source, smiles_column=smiles_column) as table:
+    with open_table(source, delimiter=delimiter, header=header, smiles_column=smiles_column) as table:
         index = table.smiles_index
         layout, kept = table.layout, None
         if columns is not None:
@@ -95,6 +98,8 @@ def predict_table(
             open_writer(output, column_types(predictor.bundle.targets), after=layout) as writer,
             bar,
         ):
+            for note in writer.notes:
+                tell(note)
             job = _Job(predictor, writer, on_error, kept, bar, journal)
             return job.run(_batches(table, shard), index, n_jobs)
 
@@ -106,9 +111,9 @@ def predict_smiles(
     check_on_error(on_error)
     (answer,) = predictor.stream([smiles])
     kept = rows_to_keep(answer.errors, len(smiles), on_error, lambda i: f"molecule {i + 1}")
-    columns = {"smiles": list(smiles), **column_values(predictor.bundle.targets, answer)}
-    with open_writer(output, {"smiles": str, **column_types(predictor.bundle.targets)}) as writer:
-        writer.write(_cells(columns, kept))
+    layout, columns = Layout(format="csv", columns=("smiles",)), column_values(predictor.bundle.targets, answer)
+    with open_writer(output, column_types(predictor.bundle.targets), after=layout) as writer:
+        writer.write(_cells(columns, kept), after=[Row(i + 1, (smiles[i],)) for i in kept])
     return Outcome(len(smiles), len(answer.errors))
 
 

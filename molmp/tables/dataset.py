@@ -76,6 +76,7 @@ def load_dataset(
     time_column: str | None = None,
     units: Mapping[str, str] | None = None,
     delimiter: str | None = None,
+    header: bool | None = None,
 ) -> Dataset:
     """Read a table to learn from; what is not said is inferred and noted.
 
@@ -85,7 +86,7 @@ def load_dataset(
     """
     if task is not None and task not in TASKS:
         raise ConfigError(f"no task {task!r}; there are {listed(TASKS)}")
-    with open_table(path, delimiter=delimiter, smiles_column=smiles_column) as table:
+    with open_table(path, delimiter=delimiter, header=header, smiles_column=smiles_column) as table:
         roles = {"SMILES": table.smiles_index}
         asked = {"weights": weight_column, "split": split_column, "time": time_column}
         roles |= {role: table.index(name) for role, name in asked.items() if name is not None}

@@ -50,7 +50,7 @@ def sniff_delimiter(lines: Sequence[str], where: str, has_smiles: Callable[[str]
         fitting = [d for d in fitting if has_smiles(d)] or fitting
     if len(fitting) > 1:
         names = " and by ".join(named(d) for d in fitting)
-        raise DataError(f"{where} can be cut into columns by {names}; say which is the delimiter")
+        raise DataError(f"{where} can be cut into columns by {names}; say which is meant (--delimiter)")
     return fitting[0] if fitting else None
 
 

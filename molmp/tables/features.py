@@ -68,11 +68,11 @@ def check_output(output: str, *, graphs: bool) -> None:
 
 def write_graphs(
     source: str, output: str, options: GraphOptions, *, smiles_column: str | None, on_error: str, n_jobs: int,
-    batch: int, tell: Callable[[str], None],
+    batch: int, tell: Callable[[str], None], delimiter: str | None = None, header: bool | None = None,
 ) -> Outcome:  # fmt: skip
     """Write the graphs of a table as a store that :meth:`MolGraphs.load` maps; it has no room for unreadable rows."""
     check_output(output, graphs=True)
-    with _opened(source, smiles_column, tell) as rows:
+    with _opened(source, smiles_column, delimiter, header, tell) as rows:
         parts, reasons, total = [], [], 0
         for featurized in iter_featurize(rows.texts(batch), options, n_jobs=n_jobs):
             read = rows.next(len(featurized.rows) + len(featurized.errors))
@@ -91,7 +91,7 @@ def write_graphs(
 
 def write_features(
     source: str, output: str, features: Features, *, smiles_column: str | None, on_error: str, batch: int,
-    tell: Callable[[str], None],
+    tell: Callable[[str], None], delimiter: str | None = None, header: bool | None = None,
 ) -> Outcome:  # fmt: skip
     """Write a table with its columns as they were, then the features, then ``error``; or arrays, as ``.npz``.
 
@@ -99,9 +99,9 @@ def write_features(
     """
     check_output(output, graphs=False)
     total = failed = 0
-    with _opened(source, smiles_column, tell) as rows:
+    with _opened(source, smiles_column, delimiter, header, tell) as rows:
         sink = _arrays_sink if output.lower().endswith(ARRAYS) else _table_sink
-        with sink(output, features, rows.table.layout) as write:
+        with sink(output, features, rows.table.layout, tell) as write:
             for texts in rows.texts(batch):
                 read = rows.next(len(texts))
                 matrix, errors = features.read(texts)
@@ -134,8 +134,10 @@ class _Rows:
 
 
 @contextmanager
-def _opened(source: str, smiles_column: str | None, tell: Callable[[str], None]) -> Iterator[_Rows]:
-    with open_table(source, smiles_column=smiles_column) as table:
+def _opened(
+    source: str, smiles_column: str | None, delimiter: str | None, header: bool | None, tell: Callable[[str], None]
+) -> Iterator[_Rows]:
+    with open_table(source, delimiter=delimiter, header=header, smiles_column=smiles_column) as table:
         assert table.smiles_index >= 0  # the reader looks for it now, and notes where it is
         for note in table.notes:
             tell(note)
@@ -156,9 +158,11 @@ Write = Callable[[np.ndarray, list[Row], list[str], list[str]], None]
 
 
 @contextmanager
-def _table_sink(output: str, features: Features, layout: Layout) -> Iterator[Write]:
+def _table_sink(output: str, features: Features, layout: Layout, tell: Callable[[str], None]) -> Iterator[Write]:
     kind = int if features.whole else float
     with open_writer(output, {**dict.fromkeys(features.names, kind), "error": str}, after=layout) as writer:
+        for note in writer.notes:
+            tell(note)
 
         def write(matrix: np.ndarray, rows: list[Row], texts: list[str], reasons: list[str]) -> None:
             nothing = [None] * matrix.shape[1]
@@ -180,7 +184,7 @@ def _shortest(matrix: np.ndarray) -> list[list[float]]:
 
 
 @contextmanager
-def _arrays_sink(output: str, features: Features, layout: Layout) -> Iterator[Write]:
+def _arrays_sink(output: str, features: Features, layout: Layout, tell: Callable[[str], None]) -> Iterator[Write]:
     blocks: list[np.ndarray] = [np.zeros((0, len(features.names)), np.float32)]
     smiles: list[str] = []
     errors: list[str] = []

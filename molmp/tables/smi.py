@@ -15,6 +15,8 @@ def is_smi(lines: Sequence[str]) -> bool:
     """Tell whether at least half of the sampled lines begin with a molecule and some say more after it."""
     words = [line.split(None, 1) for line in lines if line.strip() and not line.startswith("#")]
     if words and looks_like_header(words[0][0]):
+        if len(words[0]) == 1:  # the name of one column, in which white space is a mistake
+            return False
         del words[0]
     readable = sum(is_smiles(first) for first, *_ in words)
     return bool(words) and 2 * readable >= len(words) and any(len(parts) > 1 for parts in words)

@@ -75,7 +75,7 @@ def open_source(source: str | Path) -> Source:
     Raises :class:`DataError` for what is missing, a folder or empty, :class:`FileFormatError` for damaged
     compression and for well-known files that are no table.
     """
-    path = None if source == "-" else Path(source)
+    path = None if str(source) == "-" else Path(source)
     where = "standard input" if path is None else str(path)
     file: IO[bytes] = sys.stdin.buffer if path is None else _open_path(path)
     magic = _fill(file, 6, where, None)

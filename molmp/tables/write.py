@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from molmp.errors import ConfigError, DataError
+from molmp.tables.ours import free_names, harmless
 from molmp.tables.parquet import ParquetSink
 from molmp.tables.rows import Layout, Row
 
@@ -44,6 +45,8 @@ class Writer(NamedTuple):
     """An open table."""
 
     sink: _Sink
+    notes: list[str]
+    """What was inferred, in sentences: columns that got another name because the input has one of that name."""
 
     def write(self, values: Iterable[Sequence[Any]], after: Iterable[Row] | None = None) -> None:
         """Write rows: ``values`` of our columns, ``after`` the input's rows where there is an input.
@@ -60,18 +63,17 @@ def open_writer(path: str | Path, columns: Mapping[str, type], *, after: Layout 
     ``columns`` are ours with their types (float, int, str, bool). ``after`` is the layout of an input: its columns
     come first and untouched. Text keeps its quotes, its delimiter (a ``.csv`` may have semicolons) and its line
     ends; Parquet keeps its types. The file appears when the block ends without an error, else nothing changes.
+    Where the input has a column of our name, ours gets another one (``error_2``), with a note. In text, no name or
+    cell of ours is one that a spreadsheet would compute, see :func:`molmp.tables.ours.harmless`.
 
-    Raises :class:`ConfigError` for a name that says no format, :class:`DataError` where the folder is missing or the
-    input has a column of our name.
+    Raises :class:`ConfigError` for a name that says no format, :class:`DataError` where the folder is missing.
     """
     layout = after or Layout(format="csv", columns=())
-    clash = [name for name in columns if name in layout.columns]
-    if clash:
-        raise DataError(f"the input already has a column {clash[0]!r}; rename or drop it")
+    columns, notes = free_names(columns, layout.columns)
     if str(path) == "-":
         sys.stdout.flush()
         text = _TextSink(sys.stdout.buffer, layout, columns, layout.delimiter, live=True)
-        yield Writer(text)
+        yield Writer(text, notes)
         text.finish()
         sys.stdout.buffer.flush()
         return
@@ -80,20 +82,20 @@ def open_writer(path: str | Path, columns: Mapping[str, type], *, after: Layout 
     kind = (suffixes[:-1] if zipped else suffixes)[-1:]
     if kind and kind[0] in _PARQUET and not zipped:
         with atomic_path(path) as temporary, _named(path):
-            yield from _finished(ParquetSink(temporary, layout, columns))
+            yield from _finished(ParquetSink(temporary, layout, columns), notes)
     elif kind and kind[0] in _DELIMITERS:
         delimiter = _DELIMITERS[kind[0]]
         if kind[0] == ".csv" and layout.format == "csv" and layout.delimiter != "\t":
             delimiter = layout.delimiter
         with atomic_path(path) as temporary, _named(path), _open_bytes(temporary, zipped) as file:
-            yield from _finished(_TextSink(file, layout, columns, delimiter))
+            yield from _finished(_TextSink(file, layout, columns, delimiter), notes)
     else:
         raise ConfigError(f"{path}: the name does not say what to write; end it in .csv, .tsv, .csv.gz or .parquet")
 
 
-def _finished(sink: _Sink) -> Iterator[Writer]:
+def _finished(sink: _Sink, notes: list[str]) -> Iterator[Writer]:
     try:
-        yield Writer(sink)
+        yield Writer(sink, notes)
     except BaseException:
         sink.abandon()
         raise
@@ -109,8 +111,9 @@ class _TextSink:
         self._file, self._delimiter, self._live = file, delimiter, live  # live: somebody waits for every batch
         self._verbatim = layout.format == "csv" and layout.delimiter == delimiter
         self._text = io.StringIO(newline="")
-        self._csv = csv.writer(self._text, delimiter=delimiter, lineterminator=layout.newline)
-        self._line(layout.columns, layout.header, list(columns))
+        # The module quotes a cell for the characters of its line end only, but a lone \r ends lines as well.
+        self._csv = csv.writer(_Ended(self._text, layout.newline), delimiter=delimiter, lineterminator="\r\n")
+        self._line(layout.columns, layout.header, [harmless(name) for name in columns])
 
     def write(self, ours: Iterable[Sequence[Any]], theirs: Iterable[Row] | None) -> None:
         if theirs is None:
@@ -138,7 +141,19 @@ class _TextSink:
         """Nothing is held back that would have to be let go."""
 
 
+class _Ended:
+    """Takes records that end in ``\r\n`` and gives them another end."""
+
+    def __init__(self, text: io.StringIO, newline: str) -> None:
+        self._text, self._newline = text, newline
+
+    def write(self, record: str) -> None:
+        self._text.write(record[:-2] + self._newline)
+
+
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return harmless(value)
     return "" if value is None or value != value else str(value)  # NaN differs from itself
 
 

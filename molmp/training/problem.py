@@ -106,7 +106,9 @@ def fold_rows(dataset: Dataset, rows: np.ndarray, split: Split, folds: int, *, r
 
 
 def file_facts(path: str | Path, dataset: Dataset) -> dict[str, Any]:
-    """Name, content hash and size of a training file, for the model file."""
+    """Name, content hash and size of a training file, for the model file; of standard input the size only."""
+    if str(path) == "-":
+        return {"file": dataset.where, "rows": len(dataset)}
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"file": Path(path).name, "sha256": digest, "rows": len(dataset)}
