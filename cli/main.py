@@ -59,6 +59,8 @@ class LazyGroup(click.Group):
         except BrokenPipeError:  # whoever reads our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except MemoryError:
+            _stop("out of memory; a smaller --batch-size, fewer --n-jobs or parts of the file need less", 1)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             _stop(f"{where}{error.strerror or error}", 1)

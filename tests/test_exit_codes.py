@@ -1,0 +1,158 @@
+"""Exit codes of real processes: 0 done, 1 data, model or machine, 2 usage, 130 and 143; and nobody is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MOLMP = [sys.executable, "-m", "molmp_cli"]
+
+CHILDREN = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see child processes")
+
+
+def children(pid: int) -> set[int]:
+    return {
+        int(number)
+        for task in Path(f"/proc/{pid}/task").glob("*/children")
+        for number in task.read_text().split()
+    }  # fmt: skip
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_the_end_of(pids: set[int]) -> None:
+    """Wait; the test's time-out tells when they stay."""
+    while any(is_alive(pid) for pid in pids):
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def at_work(tiny_model: Path) -> Iterator[Any]:
+    """Start a command that reads standard input, which stays open, with two workers; return when they are at work."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> "subprocess.Popen[bytes]":
+        filled = [str(tiny_model) if text == "MODEL" else text for text in arguments]
+        process = subprocess.Popen(
+            [*MOLMP, *filled, "--n-jobs", "2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        started.append(process)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        rows = 20_000 if filled[0] == "predict" else 2_500  # wide rows, of which a pipe holds few
+        process.stdin.write(b"smiles\n" + b"CCO\n" * rows)
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.readline()
+        while filled[0] == "predict" and len(children(process.pid)) < 2:
+            time.sleep(0.01)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+PREDICT, FEATURIZE = ["predict", "-", "-m", "MODEL"], ["featurize", "-", "-o", "-", "--kind", "maccs"]
+
+
+@CHILDREN
+@pytest.mark.parametrize(
+    ("command", "sent", "code"),
+    [(PREDICT, signal.SIGTERM, 143), (PREDICT, signal.SIGINT, 130), (FEATURIZE, signal.SIGTERM, 143)],
+)
+def test_signals_end_a_command_and_its_workers(at_work, command: list[str], sent: signal.Signals, code: int) -> None:
+    process = at_work(*command)
+    workers = children(process.pid)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"Traceback" not in said
+    wait_for_the_end_of(workers)
+
+
+@CHILDREN
+def test_workers_end_with_a_command_that_is_killed(at_work) -> None:
+    process = at_work(*PREDICT)
+    workers = children(process.pid)
+    process.kill()
+    process.communicate()
+    wait_for_the_end_of(workers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["predict", "in.csv", "-m", "MODEL", "-o", "out.csv"], 0, "2 rows: 1 predicted, 1 without a prediction"),
+        (["featurize", "in.csv", "-o", "out.csv", "--kind", "maccs"], 0, "1 cannot be read"),
+        (["predict", "in.csv", "-m", "MODEL", "-o", "out.csv", "--on-error", "fail"], 1, "'C1CC' has no prediction"),
+        (["featurize", "in.csv", "-o", "out.csv", "--kind", "maccs", "--on-error", "fail"], 1, "C1CC"),
+        (["predict", "none.csv", "-m", "MODEL"], 1, "no such file"),
+        (["predict", "in.csv", "-m", "nowhere"], 1, "is not a molmp model"),
+        (["info", "nowhere"], 1, "is not a molmp model"),
+        (["train", "in.csv", "-o", "run", "--device", "cuda:99"], 1, "molmp: "),
+        (["predict", "in.csv", "-m", "MODEL", "-o", "full.csv"], 1, "No space left on device"),
+        (["predict", "in.csv", "-m", "MODEL", "-o", "out.xlsx"], 2, "the name does not say what to write"),
+        (["predict", "in.csv"], 2, "Missing option"),
+        (["train", "in.csv", "-o", "run", "--lr", "-1"], 2, "lr must be above 0"),
+        (["no-such-command"], 2, "No such command"),
+    ],
+)
+def test_codes(molmp: Any, tiny_model: Path, tmp_path: Path, monkeypatch, arguments, code: int, said: str) -> None:
+    if "full.csv" in arguments and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full.csv").symlink_to("/dev/full")
+    (tmp_path / "in.csv").write_text("smiles,y\nC,1\nC1CC,2\n")
+    result = molmp(*(str(tiny_model) if text == "MODEL" else text for text in arguments))
+    assert result.exit_code == code, result.output
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_no_memory(molmp: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from molmp.inference.predictor import Predictor
+
+    def full(*args: Any, **options: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Predictor, "stream", full)
+    (tmp_path / "in.csv").write_text("smiles\nC\n")
+    result = molmp("predict", tmp_path / "in.csv", "-m", tiny_model)
+    assert result.exit_code == 1
+    assert "molmp: out of memory" in result.stderr
+
+
+def test_a_process_says_what_the_test_runner_says(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("smiles\nC\nC1CC\n")
+    command = [*MOLMP, "predict", str(tmp_path / "in.csv"), "-m", str(tiny_model), "--on-error", "fail"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "error"})
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "molmp: line 3: 'C1CC' has no prediction: ring 1 is not closed"
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("smiles\n" + "C\n" * 20_000)
+    command = [*MOLMP, "featurize", str(tmp_path / "in.csv"), "-o", "-", "--kind", "maccs"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+    process.wait()
+    assert "Traceback" not in said
+    assert "Broken" not in said
