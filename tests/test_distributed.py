@@ -16,7 +16,21 @@ from molmp.training.distributed import ALONE, LAUNCHED, Ranks, join
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
 # 26 molecules are trained on: the last batch has one, which leaves nothing for the second process.
-TRAIN = ["--hidden", "8", "--steps", "2", "--epochs", "2", "--batch-size", "5", "--dropout", "0", "--no-cache"]
+TRAIN = [
+    "--hidden",
+    "8",
+    "--steps",
+    "2",
+    "--epochs",
+    "2",
+    "--batch-size",
+    "5",
+    "--dropout",
+    "0",
+    "--ensemble",
+    "2",
+    "--no-cache",
+]
 
 LONELY_ERROR = """
 import torch

@@ -1,11 +1,12 @@
 """Laws of an ensemble in one pass: as each network alone, in value, gradient, dropout and training."""
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
-from networks import batch_of, graphs, new_model
+from networks import SMILES, batch_of, graphs, new_model
 from torch import Tensor, nn
 
 from molmp.nn.autograd import plain_autograd
@@ -37,8 +38,11 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
     return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
 
 
-def assert_as_each_alone(members: Members, models: list[MoleculeModel], compact: bool, tolerance: float = 1e-9) -> None:
-    batch = batch_of(compact=compact)
+def assert_as_each_alone(
+    members: Members, models: list[MoleculeModel], compact: bool, tolerance: float = 1e-9,
+    smiles: Sequence[str] = SMILES,
+) -> None:  # fmt: skip
+    batch = batch_of(smiles, compact=compact)
     output = members(batch)
     torch.stack([scalar(part) for part in output]).sum().backward()
     together = gradients(members.network)
@@ -77,6 +81,13 @@ def test_every_operator(layer: str, stack: dict[str, object]) -> None:
     members = Members(models).eval()
     models = [model.eval() for model in models]
     assert_as_each_alone(members, models, compact=shares_states(models[0].config))
+
+
+@pytest.mark.parametrize("layer", CHOICES["layer"])
+def test_molecules_without_a_bond(layer: str) -> None:
+    models = networks(layer=layer)
+    compact = shares_states(models[0].config)
+    assert_as_each_alone(Members(models), models, compact, smiles=["C", "[Xe]", "O"])
 
 
 def test_wide_members_meet_the_products_of_one_member() -> None:

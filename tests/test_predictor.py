@@ -205,3 +205,12 @@ def test_spread_knows_what_the_loss_and_the_ensemble_learned():
     assert table.loc["b"].isna().all()
     np.testing.assert_allclose(table["mp_std"] ** 2, table["mp_aleatoric"] ** 2 + table["mp_epistemic"] ** 2)
     np.testing.assert_allclose(table["mp_std"], predictor.predict(rows)["mp_std"])
+
+
+def test_networks_that_run_as_one_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = tiny_bundle("multiclass", members=3)
+    together = Predictor(bundle, "cpu").predict(list(SMILES))
+    monkeypatch.setattr(module, "FEW_ATOMS", 0)
+    one_by_one = Predictor(bundle, "cpu")
+    pd.testing.assert_frame_equal(together, one_by_one.predict(list(SMILES)), rtol=1e-5)
+    assert "_members" not in vars(one_by_one)

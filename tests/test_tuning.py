@@ -149,9 +149,9 @@ def test_an_interrupted_study_can_be_resumed(trainer: Callable, tmp_path: Path) 
     _, tuned = finish(tmp_path, trials=4)
     assert fake.configs[1].lr == CONFIG.lr, "the default is tried again"
     states = [trial.state for trial in tuned.trials]
-    assert states.count("failed") == 2
+    assert states.count("stopped") == 2
     assert states.count("finished") == 4
-    assert all(trial.note == "interrupted" for trial in tuned.trials if trial.state == "failed")
+    assert all(trial.note == "interrupted" for trial in tuned.trials if trial.state == "stopped")
 
 
 def test_a_killed_process_leaves_a_study_that_goes_on(trainer: Callable, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_killed_process_leaves_a_study_that_goes_on(trainer: Callable, tmp_pat
     study = optuna.load_study(study_name="molmp", storage=f"sqlite:///{tmp_path / 'study.db'}")
     study.ask()  # and never heard of again
     _, tuned = finish(tmp_path, trials=2)
-    assert [trial.state for trial in tuned.trials] == ["finished", "failed", "finished"]
+    assert [trial.state for trial in tuned.trials] == ["finished", "stopped", "finished"]
 
 
 def test_a_trial_that_fails_ends_only_itself(trainer: Callable, tmp_path: Path) -> None:
@@ -187,7 +187,8 @@ def test_time_is_a_budget_too(trainer: Callable, tmp_path: Path, monkeypatch: py
     assert fake.epochs[0] == CONFIG.epochs
     assert fake.epochs[-1] < CONFIG.epochs
     assert tuned.trials[-1].note == "the time was over"
-    assert tuned.trials[-1].state == "failed"
+    assert tuned.trials[-1].state == "stopped"
+    assert str(tuned).startswith("nothing but the default was tried to its end, in 2 trials (1 finished, 1 stopped)")
 
 
 def test_fixed_options_stay(trainer: Callable, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A trained model that answers for molecules: lists in memory, or an endless stream of batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -14,6 +15,7 @@ from molmp.errors import InvalidSmilesError
 from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.nn.batch import GraphBatch
 from molmp.nn.device import pick_device
+from molmp.nn.members import Members
 from molmp.nn.memory import in_halves
 from molmp.nn.model import graphs_for
 from molmp.training.bundle import Bundle
@@ -26,6 +28,10 @@ __all__ = ["BATCH", "Answer", "Predictor", "load"]
 
 BATCH = 4_000
 """Molecules predicted together at most: environments that they share are computed once."""
+
+FEW_ATOMS = 2_000
+"""Atoms below which all networks run as one: calling costs more than computing. Above, the states of one network at a
+time fit the processor's cache."""
 
 MOST_ATOMS = 200_000
 """Atoms predicted together at most, but for a molecule that has more: what bounds the memory."""
@@ -175,10 +181,17 @@ class Predictor:
         """Length of a learned fingerprint."""
         return len(self.models) * self.models[0].fingerprint_width
 
+    @cached_property
+    def _members(self) -> Members:
+        with torch.inference_mode(False):
+            return Members(self.models).eval()
+
     @torch.inference_mode()
     def _launch(self, featurized: Featurized) -> _Launched:
         def run(places: np.ndarray) -> Tensor:
             batch = self._batch(featurized.graphs, places)
+            if batch.num_atoms < FEW_ATOMS:
+                return self._members(batch)
             return torch.stack([model(batch) for model in self.models])
 
         return _Launched(

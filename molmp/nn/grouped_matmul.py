@@ -38,7 +38,7 @@ class _GroupedMatmul(torch.autograd.Function):
         ctx.save_for_backward(x_RD, matrices_TDF)
         ctx.rows, ctx.counts, ctx.members = rows, counts, members
         x_QD = x_RD.index_select(0, rows.index)
-        if members > 1:
+        if members > 1 and counts:
             pairs = zip(_cut(x_QD, counts, members), _by_type(matrices_TDF, members), strict=True)
             return torch.cat([matmul_each(x, matrix) for x, matrix in pairs], 1).flatten(0, 1)
         out_QF = x_QD.new_empty(x_QD.shape[0], matrices_TDF.shape[2])
@@ -53,7 +53,7 @@ class _GroupedMatmul(torch.autograd.Function):
             counts = ctx.counts * ctx.members
             return (*_differentiable(grad_QF, take(x_RD, ctx.rows), matrices_TDF, ctx.rows, counts), None, None, None)
         x_QD = x_RD.index_select(0, ctx.rows.index)
-        if ctx.members > 1:
+        if ctx.members > 1 and ctx.counts:
             grads, xs = (_cut(t, ctx.counts, ctx.members) for t in (grad_QF, x_QD))
             matrices = _by_type(matrices_TDF, ctx.members)
             back = torch.cat([matmul_each(grad, m.mT) for grad, m in zip(grads, matrices, strict=True)], 1)

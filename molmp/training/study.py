@@ -21,6 +21,10 @@ PRUNERS = ("median", "hyperband")
 
 FILE = "study.db"
 
+STATES = ("finished", "pruned", "stopped", "failed")
+
+INTERRUPTED, OVER = "interrupted", "the time was over"
+
 
 class Trial(NamedTuple):
     """One set of options was tried."""
@@ -28,7 +32,7 @@ class Trial(NamedTuple):
     number: int
     options: dict[str, Any]
     state: str
-    """``finished``, ``pruned`` or ``failed``."""
+    """``finished``, ``pruned``, ``stopped`` by the end of the time or an interruption, or ``failed``."""
     scores: list[float]
     """The main metric on the validation molecules of each fold, where it is defined."""
     seconds: float
@@ -57,9 +61,11 @@ class Tuned(NamedTuple):
         return self.best.number != self.default.number
 
     def __str__(self) -> str:
-        counts = {state: sum(t.state == state for t in self.trials) for state in ("finished", "pruned", "failed")}
+        counts = {state: sum(t.state == state for t in self.trials) for state in STATES}
         tried = f"{len(self.trials)} trials ({', '.join(f'{n} {state}' for state, n in counts.items() if n)})"
         default = f"{self.metric} {self.default.score:.4f} over {len(self.default.scores)} folds"
+        if counts["finished"] + counts["pruned"] == 1:
+            return f"nothing but the default was tried to its end, in {tried}: validation {default}"
         if not self.is_beaten:
             return f"the default was not beaten in {tried}: validation {default}"
         options = ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
@@ -146,7 +152,7 @@ class Study:
             yield asked
         finally:
             if not asked.is_told:
-                asked.fail("interrupted")
+                asked.fail(INTERRUPTED)
 
     def tuned(self, metric: str, default: Mapping[str, Any]) -> Tuned:
         """What was found, over all sessions."""
@@ -183,6 +189,10 @@ class Asked:
         """The trial is given up."""
         self._tell(self._states.PRUNED, scores, "")
 
+    def stop(self) -> None:
+        """There is no time to end the trial."""
+        self.fail(OVER)
+
     def fail(self, note: str) -> None:
         """The trial tells nothing."""
         self._tell(self._states.FAIL, [], note)
@@ -213,11 +223,12 @@ def _is_default(trial: Any) -> bool:
 
 
 def _record(trial: Any) -> Trial:
-    state = {"COMPLETE": "finished", "PRUNED": "pruned"}.get(trial.state.name, "failed")
     told = trial.user_attrs
+    failed = "stopped" if told.get("note", INTERRUPTED) in (INTERRUPTED, OVER) else "failed"
+    state = {"COMPLETE": "finished", "PRUNED": "pruned"}.get(trial.state.name, failed)
     return Trial(
         trial.number, dict(trial.params), state, told.get("scores", []), told.get("seconds", 0.0),
-        told.get("note", "interrupted"),
+        told.get("note", INTERRUPTED),
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def tune(
                         trial.prune(epoch.scores)
                         break
                     if monotonic() > deadline:
-                        trial.fail("the time was over")
+                        trial.stop()
                         break
                 else:
                     trial.finish(epoch.scores)
