@@ -22,6 +22,7 @@ FLOORS = [
     ["audit", "trust"],
     ["nn"],
     ["training"],
+    ["explain"],
     ["inference"],
     ["diagnose"],
     ["plots", "run_folder", "embedding", "base_estimator", "estimators"],
@@ -66,7 +67,8 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["chem", "tables", "page", "audit", "trust", "nn", "training", "inference", "diagnose"]
+    "package",
+    ["chem", "tables", "page", "audit", "trust", "nn", "training", "explain", "inference", "diagnose"],
 )
 def test_no_cycles_within_a_floor(package: str) -> None:
     files = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in (ROOT / "molmp" / package).rglob("*.py")}

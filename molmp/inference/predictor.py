@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from molmp.chem.featurize import Featurized, featurize, iter_featurize
 from molmp.chem.graphs import MolGraphs
 from molmp.errors import InvalidSmilesError
+from molmp.explain.scorer import Scorer
 from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.nn.batch import GraphBatch
 from molmp.nn.device import pick_device
@@ -23,6 +24,8 @@ from molmp.training.targets import Answered
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from molmp.explain.explanation import Explanations
 
 __all__ = ["BATCH", "Answer", "Predictor", "load"]
 
@@ -206,6 +209,23 @@ class Predictor:
         for rows, part in launched.outputs:
             outputs[:, rows] = part.float().cpu().numpy()
         return Answer(targets.answer(outputs), errors)
+
+    def scorer(self, target: str | None = None, of_class: str | None = None) -> Scorer:
+        """What :mod:`molmp.explain` looks at: a target, by default the first, or a class of it, by default the last."""
+        return Scorer.of(self.bundle, self.models, self.device, target, of_class)
+
+    def explain(
+        self, smiles: Any, *, target: str | None = None, of_class: str | None = None, method: str = "gradients",
+        substructures: Sequence[str] = (),
+    ) -> "Explanations":  # fmt: skip
+        """Explain predictions: contributions of atoms and bonds, which a notebook shows as pictures.
+
+        See :func:`molmp.explain.explanation.explain`; a single string is one molecule.
+        """
+        from molmp.explain.explanation import explain
+
+        scorer, options = self.scorer(target, of_class), self.bundle.options
+        return explain(scorer, smiles, options, method=method, substructures=substructures)
 
     def batches(self, featurized: Featurized) -> Iterator[tuple[np.ndarray, GraphBatch]]:
         """Input rows and the batch of their graphs, planned once for all networks."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
-__all__ = ["bars", "histogram", "nice_ticks"]
+__all__ = ["bars", "histogram", "lines", "nice_ticks"]
 
 WIDTH, HEIGHT = 420, 220
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 16, 40
 INNER_WIDTH, INNER_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 
@@ -50,6 +50,27 @@ def histogram(values: np.ndarray, label: str, *, limits: tuple[float, float] | N
               f'y2="{TOP + INNER_HEIGHT}"/>' for m in marks if low <= m <= high]  # fmt: skip
     words = f"{label}: {len(values):,} {unit} from {values.min():.4g} to {values.max():.4g}"
     return _chart(parts, words, label, unit, (low, high), (0, most))
+
+
+def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> Markup:
+    """Curves through points; names of up to four series stand above."""
+    xs, ys = (np.concatenate([np.asarray(pair[axis], float) for pair in series.values()]) for axis in (0, 1))
+    known = np.isfinite(xs) & np.isfinite(ys)
+    if not known.any():
+        return Markup("<p class='quiet'>no values</p>")
+    x_range = float(xs[known].min()), float(xs[known].max())
+    y_range = float(ys[known].min()), float(ys[known].max())
+    parts = []
+    for number, (name, (x, y)) in enumerate(series.items()):
+        points = [
+            f"{_x(a, *x_range):.1f},{_y(b, *y_range):.1f}" for a, b in zip(x, y, strict=True) if a == a and b == b
+        ]
+        parts.append(f'<polyline class="curve c{number}" points="{" ".join(points)}"/>')
+        left = LEFT + 8 + number * (INNER_WIDTH - 8) / len(series)
+        parts.append(f'<line class="curve c{number}" x1="{left:.1f}" x2="{left + 14:.1f}" y1="7" y2="7"/>'
+                     f'<text x="{left + 18:.1f}" y="11">{escape(name)}</text>')  # fmt: skip
+    words = "; ".join(f"{name}: {y[0]:.4g} to {y[-1]:.4g}" for name, (_, y) in series.items())
+    return _chart(parts, f"{y_label} against {x_label}. {words}", x_label, y_label, x_range, y_range)
 
 
 def bars(counts: Mapping[str, int], label: str) -> Markup:
