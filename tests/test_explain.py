@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from molmp.explain.groups import find_groups
 from molmp.explain.occlusion import occlude_atoms, occlude_bonds, occlude_groups, without_atoms, without_bonds
 from molmp.inference.predictor import Predictor
 from molmp.nn.batch import DeviceGraphs
+from molmp.nn.config import CHOICES
 
 TASKS = {"regression": "mp", "binary": "toxic", "multiclass": "colour"}
 
@@ -60,7 +62,7 @@ def test_contributions_by_finite_differences():
         model.double()
     scorer, graphs = predictor.scorer("mp"), featurize(["CC(=O)N"]).graphs
     copies = gradients._own_rows(graphs.select(np.zeros(14, int)))  # each of 4 atoms and 3 bonds, more and less
-    batch = DeviceGraphs(copies, steps=scorer.steps, compact=False).batch()
+    batch = DeviceGraphs(copies, steps=scorer.network.steps, compact=False).batch()
     step, slopes = 1e-7, []
     for place in PLACES:
         atoms, bonds = np.full((14, 4), place), np.full((14, 3), place)
@@ -82,10 +84,29 @@ def _values(scorer, graphs) -> np.ndarray:
     """Predictions along the path."""
     copies = gradients._own_rows(graphs.select(np.zeros(33, int)))
     places = PLACES
-    batch = DeviceGraphs(copies, steps=scorer.steps, compact=False).batch()
+    batch = DeviceGraphs(copies, steps=scorer.network.steps, compact=False).batch()
     paths = (gradients._tensor(np.repeat(places, count), scorer) for count in (4, 3))
     with torch.no_grad(), gradients._scaled(scorer.models, *paths):
         return scorer.value(torch.stack([model(batch) for model in scorer.models])).numpy()
+
+
+@pytest.mark.parametrize("layer", CHOICES["layer"])
+def test_contributions_add_up_whatever_the_operator(layer):
+    predictor = lively("regression", members=1, layer=layer, edge_hidden=None, positions="random-walk")
+    graphs = featurize(SMILES[:4]).graphs
+    found = integrated_gradients(predictor.scorer(), graphs)
+    np.testing.assert_allclose(completeness_gap(found, graphs), 0, atol=1e-6)
+    assert np.abs(found.atoms).max() > 1e-4
+
+
+def test_features_beside_the_graph_stay():
+    predictor = lively("regression", members=1, num_features=3)
+    graphs = replace(featurize(SMILES[2:4]).graphs, features=np.ones((2, 3), np.float32))
+    scorer = predictor.scorer()
+    found = integrated_gradients(scorer, graphs)
+    np.testing.assert_allclose(found.prediction, scorer.scores(graphs), rtol=1e-5)
+    np.testing.assert_allclose(completeness_gap(found, graphs), 0, atol=1e-6)
+    assert np.isfinite(occlude_atoms(scorer, graphs)).all()
 
 
 def test_more_pieces_change_little():

@@ -9,7 +9,7 @@ from rdkit import Chem
 
 from molmp.chem.featurize import Featurized, GraphOptions, featurize
 from molmp.chem.molecules import as_smiles
-from molmp.chem.reader import read_mol
+from molmp.chem.reader import read_mol, with_hydrogens
 from molmp.chem.smiles import check_text, quiet_rdkit
 from molmp.errors import ConfigError, InvalidSmilesError
 from molmp.explain.drawing import draw_explanation
@@ -156,7 +156,9 @@ def explain(
 
 def _read(text: str, row: int, options: GraphOptions) -> Chem.Mol:
     with quiet_rdkit():
-        return read_mol(check_text(text, row), row, options.explicit_hydrogens, options.standardize)
+        checked = check_text(text, row, options.max_characters)
+        mol = read_mol(checked, row, options)
+        return with_hydrogens(mol, checked) if options.explicit_hydrogens else mol
 
 
 def _explain(

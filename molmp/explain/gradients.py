@@ -10,6 +10,7 @@ Shapes: B molecules, N atoms, M bonds, S points of the path, H width of an embed
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +101,11 @@ def _along_path(scorer: Scorer, graphs: MolGraphs, intervals: int) -> tuple[Attr
     places = np.linspace(0, 1, intervals + 1)
     places[0] = BLANK
     many = _own_rows(graphs.select(np.repeat(np.arange(len(graphs)), len(places))))
-    batch = DeviceGraphs(many, scorer.device, steps=scorer.steps, compact=False).batch()
+    network = scorer.network
+    graphs_on_device = DeviceGraphs(
+        many, scorer.device, steps=network.steps, compact=False, encodings=network.encodings
+    )
+    batch = graphs_on_device.batch()
     path = np.tile(places, len(graphs))
     atom_path, bond_path = np.repeat(path, many.num_atoms), np.repeat(path, many.num_bonds)
     slopes = {"atom": np.zeros(len(atom_path)), "bond": np.zeros(len(bond_path))}
@@ -113,10 +118,10 @@ def _along_path(scorer: Scorer, graphs: MolGraphs, intervals: int) -> tuple[Attr
     values = value.detach().double().cpu().numpy().reshape(len(graphs), -1)
     atoms, bonds = _split(slopes["atom"], many.num_atoms), _split(slopes["bond"], many.num_bonds)
     by_atom, by_bond, lacking = [], [], np.zeros(len(graphs))
-    for i, value in enumerate(values):
+    for i, along in enumerate(values):
         copies = slice(i * len(places), (i + 1) * len(places))
         slope = np.concatenate([np.stack(atoms[copies]), np.stack(bonds[copies])], axis=1)
-        shared, lacking[i] = _shared(slope, value)
+        shared, lacking[i] = _shared(slope, along)
         by_atom.append(shared[: graphs.num_atoms[i]])
         by_bond.append(shared[graphs.num_atoms[i] :])
     return Attributions(values[:, -1], values[:, 0], np.concatenate(by_atom), np.concatenate(by_bond)), lacking
@@ -139,10 +144,9 @@ def _split(values: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
 
 def _own_rows(graphs: MolGraphs) -> MolGraphs:
     """Give every atom and every bond a row of its own in the tables, so that each has an embedding of its own."""
-    return MolGraphs(
-        graphs.atom_table[graphs.atom_types], graphs.bond_table[graphs.bond_types],
-        np.arange(len(graphs.atom_types)), np.arange(len(graphs.bond_types)),
-        graphs.begins, graphs.ends, graphs.num_atoms, graphs.num_bonds,
+    return replace(
+        graphs, atom_table=graphs.atom_table[graphs.atom_types], bond_table=graphs.bond_table[graphs.bond_types],
+        atom_types=np.arange(len(graphs.atom_types)), bond_types=np.arange(len(graphs.bond_types)),
     )  # fmt: skip
 
 

@@ -1,9 +1,11 @@
 """What becomes of a prediction when atoms or bonds are taken out of the graph, worked out and not estimated.
 
-The rest of the molecule keeps its features: a hole is cut, no chemistry is done.
+The rest of the molecule keeps its features, and so does what stands beside the graph: a hole is cut, no chemistry is
+done.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,18 +29,18 @@ def without_atoms(graphs: MolGraphs, gone: np.ndarray) -> MolGraphs:
     num_atoms = np.bincount(owner[~gone], minlength=len(graphs))
     new_first = np.concatenate([[0], np.cumsum(num_atoms)])[:-1]
     shift = np.repeat(new_first, graphs.num_bonds)
-    return MolGraphs(
-        graphs.atom_table, graphs.bond_table, graphs.atom_types[~gone], graphs.bond_types[kept],
-        (place[first + graphs.begins] - shift)[kept], (place[first + graphs.ends] - shift)[kept],
-        num_atoms, _bonds_left(graphs, kept),
+    return replace(
+        graphs, atom_types=graphs.atom_types[~gone], bond_types=graphs.bond_types[kept],
+        begins=(place[first + graphs.begins] - shift)[kept], ends=(place[first + graphs.ends] - shift)[kept],
+        num_atoms=num_atoms, num_bonds=_bonds_left(graphs, kept),
     )  # fmt: skip
 
 
 def without_bonds(graphs: MolGraphs, gone: np.ndarray) -> MolGraphs:
     """Take out the bonds where ``gone``, shape ``(M,)``, bool."""
-    return MolGraphs(
-        graphs.atom_table, graphs.bond_table, graphs.atom_types, graphs.bond_types[~gone],
-        graphs.begins[~gone], graphs.ends[~gone], graphs.num_atoms, _bonds_left(graphs, ~gone),
+    return replace(
+        graphs, bond_types=graphs.bond_types[~gone], begins=graphs.begins[~gone], ends=graphs.ends[~gone],
+        num_bonds=_bonds_left(graphs, ~gone),
     )  # fmt: skip
 
 

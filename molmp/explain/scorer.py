@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from molmp.chem.graphs import MolGraphs
 from molmp.errors import ConfigError, listed
-from molmp.nn.batch import DeviceGraphs
+from molmp.nn.model import ModelConfig, graphs_for
 from molmp.training.bundle import Bundle
 from molmp.training.targets import Targets
 
@@ -29,8 +29,7 @@ class Scorer:
 
     models: Sequence[nn.Module]
     targets: Targets
-    steps: int
-    """Message passing steps."""
+    network: ModelConfig
     device: torch.device
     target: int
     """Which target, from 0."""
@@ -57,7 +56,7 @@ class Scorer:
         number = None
         if classes:
             number = len(classes) - 1 if of_class is None else classes.index(of_class)
-        return cls(models, targets, bundle.network.steps, device, place, number)
+        return cls(models, targets, bundle.network, device, place, number)
 
     @property
     def name(self) -> str:
@@ -81,7 +80,7 @@ class Scorer:
         """The number of each molecule, shape ``(B,)``, float64."""
         found = [np.zeros(0)]
         for part in portions(graphs, BATCH_ATOMS):
-            batch = DeviceGraphs(part, self.device, steps=self.steps).batch()
+            batch = graphs_for(self.network, part, self.device).batch()
             outputs = torch.stack([model(batch) for model in self.models])
             found.append(self.value(outputs.double()).cpu().numpy())
         return np.concatenate(found)
