@@ -17,11 +17,8 @@ __all__ = ["main"]
 COMMANDS = {
     "check": "Audit a table of molecules before training on it.",
     "data": "List the public data sets that people train on, and fetch them.",
-<<<<<<< HEAD
     "diagnose": "Measure the limits of a message passing network.",
-=======
     "explain": "Show what each atom and bond contributes to predictions.",
->>>>>>> 77c89f9 (molmp explain: contributions of atoms and bonds by integrated gradients and occlusion, drawings, table, deletion curve; model.explain)
     "export": "Write a trained model as an ONNX file.",
     "featurize": "Turn a file of SMILES into graphs, fingerprints or descriptors.",
     "info": "Print what a trained model is.",
