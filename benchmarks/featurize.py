@@ -37,7 +37,7 @@ SETTINGS = {
     "rdkit": {},
     "molmp": {"batch_size": BATCH, "steps": STEPS},
     "chemprop": {"batch_size": BATCH},
-    "pyg": {"batch_size": BATCH},
+    "pyg": {},
 }
 
 Workers = Mapping[tuple[str, str], Worker]
