@@ -21,6 +21,7 @@ from molmp.training.config import TrainConfig
 from molmp.training.cross import answer_of_some
 from molmp.training.problem import Problem
 from molmp.training.run import MemberDone, Trained, train
+from molmp.training.state import digest
 from molmp.training.targets import Target, Targets
 
 RINGS = ["c1ccccc1", "C1CCCCC1", "c1ccncc1", "c1ccoc1", "C1CCNCC1", "c1ccsc1"]
@@ -244,3 +245,9 @@ def test_senseless_options(molmp: Callable, table: Path, tmp_path: Path, options
     assert result.exit_code != 0
     assert message in result.output + str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+def test_folds_are_part_of_what_a_resumed_training_checks() -> None:
+    first = problem(rolling())
+    assert digest(first) == digest(problem(rolling()))
+    assert digest(first) != digest(replace(first, folds=first.folds[::-1]))

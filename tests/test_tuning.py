@@ -200,11 +200,11 @@ def test_fixed_options_stay(trainer: Callable, tmp_path: Path) -> None:
 def test_another_search_in_the_same_folder(trainer: Callable, tmp_path: Path) -> None:
     trainer(lambda config: 1.0)
     finish(tmp_path, trials=1)
-    with pytest.raises(ConfigError, match="holds a search with another search"):
+    with pytest.raises(ConfigError, match="holds a search with other searched options"):
         finish(tmp_path, trials=1, search=("lr",))
-    with pytest.raises(ConfigError, match="holds a search with another epochs"):
+    with pytest.raises(ConfigError, match="holds a search with other epochs"):
         list(tune(problem(), tmp_path, config=replace(CONFIG, epochs=7), trials=1))
-    with pytest.raises(ConfigError, match="holds a search with another data"):
+    with pytest.raises(ConfigError, match="holds a search with other data"):
         list(tune(problem([*SMILES, "CCCF"]), tmp_path, config=CONFIG, trials=1))
 
 

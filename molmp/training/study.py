@@ -108,11 +108,11 @@ class Study:
             )  # fmt: skip
         except importlib.import_module("sqlalchemy.exc").DatabaseError as error:
             raise FileFormatError(f"{path} is no study: {error.orig or error!s}") from None
-        of = {"data": digest(problem), "search": ", ".join(search)}
+        of = {"data": digest(problem), "searched options": ", ".join(search)}
         of |= {name: json.dumps(value) for name, value in options.items() if name not in search}
         there = study.user_attrs.get("of", of)
         if other := [name for name in [*of, *there] if of.get(name) != there.get(name)]:
-            raise ConfigError(f"{folder} holds a search with another {other[0].replace('_', '-')}; take another folder")
+            raise ConfigError(f"{folder} holds a search with other {other[0].replace('_', '-')}; take another folder")
         study.set_user_attr("of", of)
         for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
