@@ -23,6 +23,7 @@ COMMANDS = {
     "featurize": "Turn a file of SMILES into graphs, fingerprints or descriptors.",
     "info": "Print what a trained model is.",
     "predict": "Predict properties of the molecules in a file.",
+    "report": "Write a page about a trained model.",
     "train": "Train a model on a CSV of molecules.",
     "tune": "Search for options that train a better model.",
 }

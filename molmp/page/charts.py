@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
-__all__ = ["bars", "histogram", "lines", "nice_ticks"]
+__all__ = ["bars", "histogram", "lines", "nice_ticks", "scatter"]
 
 WIDTH, HEIGHT = 420, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 16, 40
@@ -52,6 +52,23 @@ def histogram(values: np.ndarray, label: str, *, limits: tuple[float, float] | N
     return _chart(parts, words, label, unit, (low, high), (0, most))
 
 
+def scatter(x: np.ndarray, y: np.ndarray, x_label: str, y_label: str, *, diagonal: bool = False) -> Markup:
+    """Points; with ``diagonal`` both axes have one range and a line tells where they agree."""
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if not len(x):
+        return Markup("<p class='quiet'>no values</p>")
+    x_range, y_range = (float(x.min()), float(x.max())), (float(y.min()), float(y.max()))
+    parts = []
+    if diagonal:
+        x_range = y_range = min(x_range[0], y_range[0]), max(x_range[1], y_range[1])
+        ends = [f"{_x(end, *x_range):.1f},{_y(end, *y_range):.1f}" for end in x_range]
+        parts.append(f'<polyline class="curve c1" points="{" ".join(ends)}"/>')
+    parts += [f'<circle class="point" cx="{_x(a, *x_range):.1f}" cy="{_y(b, *y_range):.1f}" r="2.5"/>'
+              for a, b in zip(x.tolist(), y.tolist(), strict=True)]  # fmt: skip
+    return _chart(parts, f"{y_label} against {x_label}, {len(x):,} points", x_label, y_label, x_range, y_range)
+
+
 def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> Markup:
     """Curves through points; names of up to four series stand above."""
     xs, ys = (np.concatenate([np.asarray(pair[axis], float) for pair in series.values()]) for axis in (0, 1))
@@ -75,6 +92,8 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label
 
 def bars(counts: Mapping[str, int], label: str) -> Markup:
     """A bar for each name, with its number and share."""
+    if not counts:
+        return Markup("<p class='quiet'>no values</p>")
     total, most = max(sum(counts.values()), 1), max([*counts.values(), 1])
     height = 26 * len(counts) + 8
     parts = []
