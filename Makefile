@@ -28,6 +28,13 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+.PHONY: chaos soak
+chaos: .venv/.dev
+	MOLMP_CHAOS=1 $(BIN)/python -m pytest -s -p no:cacheprovider -k chaos tests/test_resume_predict.py tests/test_resume_train.py
+
+soak: .venv/.dev
+	$(BIN)/python tests/soak.py $(if $(ROWS),--rows $(ROWS))
+
 BENCHES := bench-readers bench-featurize bench-store bench-step bench-train bench-predict bench-memory bench-gpu
 .PHONY: $(BENCHES) bench-report
 $(BENCHES): .venv/.dev
