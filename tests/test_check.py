@@ -57,7 +57,7 @@ def dropout_left_on(outputs: Tensor, batch: GraphBatch) -> Tensor:
 
 def broken(change: Callable[[Tensor, GraphBatch], Tensor]) -> Predictor:
     predictor = Predictor(tiny_bundle(members=2), "cpu")
-    predictor.models = [predictor.models[0], Faulty(predictor.models[1], change)]  # type: ignore[list-item]
+    predictor.models = [Faulty(model, change) for model in predictor.models]  # type: ignore[misc]
     return predictor
 
 
