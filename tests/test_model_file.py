@@ -1,11 +1,15 @@
 """The model file: what was saved comes back, and everything else is refused in a sentence."""
 
+import ast
+import hashlib
 import json
 import os
 import pickle
+import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +38,6 @@ def change(folder: Path, **entries: object) -> None:
 
 def change_weights(folder: Path, weights: dict[str, torch.Tensor]) -> None:
     """Write other weights, with their hash."""
-    import hashlib
-
     save_file(weights, folder / "model.safetensors")
     change(folder, weights_sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest())
 
@@ -143,8 +145,6 @@ def test_one_flipped_bit(folder):
 
 
 def test_weights_that_are_no_safetensors(folder):
-    import hashlib
-
     (folder / "model.safetensors").write_bytes(b"no tensors here")
     change(folder, weights_sha256=hashlib.sha256(b"no tensors here").hexdigest())
     assert "model.safetensors is damaged" in refused(folder)
@@ -274,7 +274,6 @@ def test_a_network_too_large_for_the_memory_is_refused_before_it_is_built(folder
 
 def test_no_code_is_run(folder):
     """A pickle in the place of the weights is not opened."""
-    import hashlib
 
     class Trap:
         def __reduce__(self):
@@ -317,3 +316,163 @@ def test_a_copy_elsewhere_is_the_same_model(folder, tmp_path):
     np.testing.assert_array_equal(
         Predictor.load(tmp_path / "copy", "cpu").predict(SMILES), Predictor.load(folder, "cpu").predict(SMILES)
     )
+
+
+# Hostile files
+
+
+def attempt(folder: Path) -> str:
+    """Load, describe and use a model that may be anything; returns what became of it."""
+    from molmp.inference.describe import describe_in_words
+
+    try:
+        bundle = load_bundle(folder)
+    except FileFormatError:
+        return "refused"
+    describe_in_words(bundle)
+    table = Predictor(bundle, "cpu").predict(["CCO"])
+    assert len(table) == 1
+    return "loaded"
+
+
+def test_every_kind_of_damage_to_the_json(folder):
+    """Bytes changed at random places: refused in a sentence, or harmless."""
+    content, rng = (folder / "model.json").read_bytes(), random.Random(0)
+    outcomes = Counter()
+    for place in range(0, len(content), 31):
+        damaged = bytearray(content)
+        damaged[place] = rng.choice((rng.randrange(256), *b'0123456789-eE.{}[]",:tfn'))
+        (folder / "model.json").write_bytes(damaged)
+        outcomes[attempt(folder)] += 1
+    assert outcomes["refused"] > 0.8 * outcomes.total()
+
+
+def test_every_bit_of_the_header_of_the_weights(folder):
+    """With a hash that agrees, so that the header itself is what is looked at."""
+    content, rng = (folder / "model.safetensors").read_bytes(), random.Random(0)
+    document = json.loads((folder / "model.json").read_text())
+    for place in range(0, 8 + int.from_bytes(content[:8], "little"), 29):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.randrange(8)
+        (folder / "model.safetensors").write_bytes(damaged)
+        agreed = hashlib.sha256(damaged).hexdigest()
+        (folder / "model.json").write_text(json.dumps(document | {"weights_sha256": agreed}))
+        attempt(folder)
+
+
+NASTY = [None, True, -1, 10**30, 1.5, float("nan"), "x", [], {}, [[[]]]]
+
+
+def test_every_entry_replaced(folder):
+    document = json.loads((folder / "model.json").read_text())
+    for place in places({name: entry for name, entry in document.items() if name != "features"}):
+        for value in NASTY:
+            changed = json.loads(json.dumps(document))
+            inner = changed
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = value
+            (folder / "model.json").write_text(json.dumps(changed))
+            attempt(folder)
+
+
+def places(entry: object, above: tuple = ()) -> list[tuple]:
+    """Keys that lead to every entry of a document."""
+    inner = entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
+    return [place for key, value in inner for place in ((*above, key), *places(value, (*above, key)))]
+
+
+@pytest.mark.parametrize("numbers", [{"head_layers": 10**9}, {"steps": 10**12}, {"readout_steps": 10**5},
+                                     {"hidden": 10**15}, {"hidden": 10**400}], ids=str)  # fmt: skip
+def test_a_network_that_would_never_end(folder, numbers):
+    document = json.loads((folder / "model.json").read_text())
+    change(folder, network=document["network"] | numbers)
+    assert f"{next(iter(numbers))} of the network is 1" in refused(folder)
+
+
+@pytest.mark.parametrize("threshold", [-1, 0.5])
+def test_a_threshold_of_numbers(folder, threshold):
+    document = json.loads((folder / "model.json").read_text())
+    document["targets"][0]["threshold"] = threshold
+    (folder / "model.json").write_text(json.dumps(document))
+    assert "threshold" in refused(folder)
+
+
+@pytest.mark.parametrize("metrics", [{"test": 3}, {"val": {"rmse": "low"}}, {"test": {"rmse": [1]}}])
+def test_metrics_that_make_no_sense(folder, metrics):
+    change(folder, metrics=metrics)
+    assert "of the metrics is" in refused(folder)
+
+
+@pytest.mark.parametrize("data", [{"file": 3}, {"file": "t.csv", "rows": "many"}, {"split_rows": {"val": "x"}}])
+def test_data_that_make_no_sense(folder, data):
+    change(folder, data=data)
+    assert "of the data is" in refused(folder)
+
+
+def test_json_without_end(folder):
+    (folder / "model.json").write_text("[" * 200_000)
+    assert "is nested too deeply" in refused(folder)
+    with open(folder / "model.json", "r+b") as file:
+        file.truncate((1 << 26) + 1)
+    assert "it has more than 67,108,864 bytes" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_devices_and_pipes_are_not_read(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    assert refused(folder).endswith(f"{name} is no regular file")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert refused(folder).endswith(f"{name} is no regular file")
+
+
+def test_a_header_that_declares_more_than_there_is(folder):
+    """A shape of 2^40 numbers is compared with the bytes that are there, not made room for."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+    raw = len(header).to_bytes(8, "little") + header
+    (folder / "model.safetensors").write_bytes(raw)
+    change(folder, weights_sha256=hashlib.sha256(raw).hexdigest())
+    assert "model.safetensors is damaged" in refused(folder)
+
+
+WATCHED = {"pickle.find_class", "exec", "compile", "os.system", "subprocess.Popen", "socket.connect", "os.exec"}
+
+
+def test_loading_runs_nothing(folder):
+    """An audit hook watches: no pickle, no compiler, no process, no network, no file opened for writing."""
+    code = f"""
+import sys
+import molmp.inference.predictor as predictor
+predictor.load({str(folder)!r}, "cpu")
+seen = []
+def watch(event, args):
+    if event in {WATCHED!r}:
+        seen.append((event, str(args)[:80]))
+    elif event == "open" and isinstance(args[2], int) and args[2] & 3:
+        seen.append((event, str(args)[:80]))
+sys.addaudithook(watch)
+loaded = predictor.load({str(folder)!r}, "cpu")
+watched = list(seen)
+print(watched)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "[]\n"
+
+
+def test_no_way_to_load_code_is_written_anywhere():
+    """Of pickle only the worker's pipes may be read, which lead to our own processes."""
+    root = Path(__file__).parents[1]
+    allowed = {"molmp/chem/pool.py", "molmp/chem/worker.py"}
+    found = {}
+    for path in [*(root / "molmp").rglob("*.py"), *(root / "cli").rglob("*.py")]:
+        tree = ast.parse(path.read_text())
+        called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        bad = called & {"eval", "exec", "compile", "torch.load", "pickle.load", "pickle.loads", "pickle.Unpickler",
+                        "joblib.load", "marshal.loads", "np.load", "numpy.load", "__import__", "yaml.load",
+                        "pd.read_pickle", "shelve.open"}  # fmt: skip
+        name = path.relative_to(root).as_posix()
+        if bad - ({"pickle.load"} if name in allowed else set()):
+            found[name] = bad
+    assert found == {}

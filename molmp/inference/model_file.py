@@ -6,7 +6,6 @@ weights are checked before anything is built.
 
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -28,6 +27,16 @@ __all__ = ["JSON_NAME", "WEIGHTS_NAME", "bundle_digest", "load_bundle", "save_bu
 JSON_NAME, WEIGHTS_NAME = "model.json", "model.safetensors"
 
 _KINDS = {"data": dict, "metrics": dict, "versions": dict, "created": str}
+
+_DATA = {"file": str, "rows": int, "sha256": str, "split_rows": dict}
+
+MOST_JSON = 1 << 26
+"""Bytes of ``model.json``; a thousand times what one has."""
+
+MOST_WIDTH, MOST_DEPTH = 1_000_000, 1_000
+"""Numbers of a network beyond these are no design: they would fill the memory, or keep a processor busy for ever."""
+
+_DEPTHS = ("steps", "readout_steps", "head_layers")
 
 _WEIGHT = re.compile(r"member([0-9]{1,6})\.(.+)")
 
@@ -74,6 +83,9 @@ def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
         for name, kind in _KINDS.items():
             if not isinstance(document[name], kind):
                 raise TypeError(f"{name} is {document[name]!r}")
+        _check_sizes(document["network"])
+        _check_data(document["data"])
+        _check_metrics(document["metrics"])
         bundle = Bundle.from_dict(document, _members(weights, document["num_members"]), layer)
         _check_targets(bundle.targets)
         _check_weights(bundle)
@@ -81,7 +93,13 @@ def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
         raise FileFormatError(f"{folder / JSON_NAME} is damaged: it has no {error}") from None
     except FileFormatError as error:
         raise FileFormatError(f"{folder}: {error}") from None
-    except (ConfigError, TypeError, ValueError, AttributeError) as error:  # what a document of any shape may cause
+    except (
+        ConfigError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+    ) as error:  # what a document of any shape may cause
         raise FileFormatError(f"{folder / JSON_NAME} is damaged: {error}") from None
     return bundle
 
@@ -95,7 +113,9 @@ def _contents(bundle: Bundle) -> tuple[bytes, bytes]:
 
 def _read_json(folder: Path) -> dict[str, Any]:
     try:
-        document = json.loads(_read(folder, JSON_NAME))
+        document = json.loads(_read(folder, JSON_NAME, MOST_JSON))
+    except RecursionError:
+        raise FileFormatError(f"{folder / JSON_NAME} is damaged: it is nested too deeply") from None
     except ValueError as error:
         raise FileFormatError(f"{folder / JSON_NAME} is damaged: {error}") from None
     if not isinstance(document, dict) or type(document.get("format")) is not int:
@@ -107,9 +127,14 @@ def _read_json(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _read(folder: Path, name: str) -> bytes:
+def _read(folder: Path, name: str, most: int | None = None) -> bytes:
+    path = folder / name
+    if path.exists() and not path.is_file():  # a pipe or a device has no end
+        raise FileFormatError(f"{path} is no regular file")
     try:
-        return (folder / name).read_bytes()
+        if most is not None and path.stat().st_size > most:
+            raise FileFormatError(f"{path} is damaged: it has more than {most:,} bytes")
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         there = (
             f"it has no {name}" if folder.is_dir() else "it is a file" if folder.exists() else "there is no such folder"
@@ -129,6 +154,28 @@ def _members(weights: Mapping[str, torch.Tensor], count: object) -> tuple[dict[s
     return tuple(members)
 
 
+def _check_sizes(network: Mapping[str, Any]) -> None:
+    for name, value in network.items():
+        most = MOST_DEPTH if name in _DEPTHS else MOST_WIDTH
+        if type(value) in (int, float) and not abs(value) <= most:
+            raise ValueError(f"{name} of the network is {value!r}, more than {most:,}")
+
+
+def _check_data(data: Mapping[str, Any]) -> None:
+    for name, value in data.items():
+        if not isinstance(value, _DATA.get(name, object)):
+            raise TypeError(f"{name} of the data is {value!r}")
+    if not all(type(rows) is int for rows in data.get("split_rows", {}).values()):
+        raise TypeError(f"split_rows of the data is {data['split_rows']!r}")
+
+
+def _check_metrics(metrics: Mapping[str, Any]) -> None:
+    for part in ("train", "val", "test"):
+        scores = metrics.get(part, {})
+        if not isinstance(scores, dict) or not all(type(n) in (int, float, type(None)) for n in scores.values()):
+            raise TypeError(f"{part} of the metrics is {scores!r}")
+
+
 def _check_targets(targets: Targets) -> None:
     least = {"regression": 0, "binary": 2, "multiclass": 2}
     if targets.task not in least:
@@ -140,9 +187,14 @@ def _check_targets(targets: Targets) -> None:
             raise FileFormatError(f"names of targets and classes are text, got {target.name!r}, {target.classes!r}")
         if len(target.classes) < least[targets.task]:
             raise FileFormatError(f"target {target.name!r} has {len(target.classes)} classes, for task {targets.task}")
-        for number in (target.center, target.scale, 0.5 if target.threshold is None else target.threshold):
-            if type(number) not in (int, float) or not math.isfinite(number):
+        for number in (target.center, target.scale):
+            if type(number) not in (int, float) or not abs(number) < 1 << 53:
                 raise FileFormatError(f"the scaling of target {target.name!r} is {number!r}")
+        if target.threshold is not None:
+            if type(target.threshold) not in (int, float) or not 0 <= target.threshold <= 1:
+                raise FileFormatError(f"the threshold of target {target.name!r} is {target.threshold!r}")
+            if targets.task != "binary":
+                raise FileFormatError(f"target {target.name!r} has a threshold, for task {targets.task}")
 
 
 def _check_weights(bundle: Bundle) -> None:
