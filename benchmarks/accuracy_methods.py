@@ -5,6 +5,7 @@ or the probability of class 1, shape ``(test rows,)``.
 """
 
 import csv
+import functools
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -97,6 +98,7 @@ def _tree_model(kind: str, task: str, settings: Mapping[str, Any], seed: int) ->
     )
 
 
+@functools.lru_cache(maxsize=1)
 def _tree_features(task: Task) -> np.ndarray:
     from molmp.chem.fingerprints import MorganFingerprint, RDKitDescriptors
 
@@ -148,6 +150,8 @@ def versions(method: Method) -> dict[str, str]:
 
 METHODS: dict[str, Method] = {
     "molmp": molmp({}, {}),
+    "molmp-single": molmp({}, {"ensemble": 1}),
+    "molmp-graph": molmp({}, {}, features="none"),
     "mean": Method(mean, dict),
     "forest": trees("forest", TREES),
     "boosting": trees("boosting", BOOSTS),

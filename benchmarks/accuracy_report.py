@@ -21,10 +21,19 @@ PAGE = RESULTS.parent.parent / "docs" / "accuracy.md"
 
 PLOT = PAGE.with_name("accuracy.svg")
 
-OURS, NAMES = "molmp", {
-    "molmp": "molmp", "chemprop": "Chemprop 2.3.1", "forest": "random forest", "boosting": "boosted trees",
+OURS = "molmp"
+
+NAMES = {
+    "molmp": "molmp",
+    "molmp-single": "molmp, one network",
+    "molmp-graph": "molmp, graph only",
+    "chemprop": "Chemprop 2.3.1",
+    "forest": "random forest",
+    "forest-ecfp4": "random forest, ECFP4",
+    "boosting": "boosted trees",
     "mean": "mean",
-}  # fmt: skip
+}
+"""Methods in the order of the columns."""
 
 TITLES = {"rmse": "RMSE", "mae": "MAE", "roc_auc": "AUROC", "pr_auc": "AUPRC", "spearman": "Spearman", "pearson": "r"}
 
@@ -172,7 +181,7 @@ def plot(table: Table, path: Path) -> None:
     from matplotlib import pyplot
 
     matplotlib.rcParams |= {"svg.hashsalt": "molmp", "svg.fonttype": "none"}
-    others = {"chemprop": ("#c8553d", "o"), "forest": ("#588157", "s"), "boosting": ("#9aa5ad", "^")}
+    others = {"chemprop": ("#c8553d", "o"), "forest": ("#588157", "s"), "forest-ecfp4": ("#9aa5ad", "^")}
     names = [name for name, scores in table.items() if OURS in scores and set(scores) & set(others)]
     figure, axis = pyplot.subplots(figsize=(8, 0.3 * len(names) + 1.2), layout="constrained")
     for other, (colour, marker) in others.items():

@@ -119,6 +119,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
     config = TrainConfig(**fields_of(TrainConfig, settings))
     check_folds(settings)
 
+    from molmp.inference.describe import recipe
     from molmp.nn.process import deterministic, keep_memory, set_threads
     from molmp.run_folder import is_finished, new_folder, write_run
     from molmp.training.checkpoints import Checkpoints, checkpoint_folder
@@ -151,6 +152,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons, dataset.sides):
             options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
+        options.tell(f"recipe: {recipe(trained.bundle)}")
     _print_summary(output, trained.bundle.metrics)
 
 

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
-QUICK = ["--hidden", "8", "--steps", "2", "--epochs", "2", "--no-cache"]
+QUICK = ["--hidden", "8", "--steps", "2", "--epochs", "2", "--ensemble", "1", "--no-cache"]
 
 
 def molmp(*args: Any, **kwargs: Any) -> Result:

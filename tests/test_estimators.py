@@ -29,6 +29,7 @@ from sklearn.utils.estimator_checks import (
 
 from molmp import MPNNClassifier, MPNNEmbedding, MPNNRegressor, load
 from molmp.chem.featurize import GraphOptions
+from molmp.chem.molecule_features import DEFAULT_FEATURES
 from molmp.errors import ConfigError, DataError, FileFormatError, InvalidSmilesError
 from molmp.nn.config import ModelConfig
 from molmp.training.config import TrainConfig
@@ -38,11 +39,12 @@ SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
 CARBONS = np.array([float(s.count("C") - s.count("Cl")) for s in SMILES])
 ALCOHOL = np.array(["alcohol" if s.endswith("O") else "other" for s in SMILES])
 QUICK: dict[str, Any] = {"hidden": 8, "steps": 2, "epochs": 2, "batch_size": 16}
+ALONE: dict[str, Any] = {**QUICK, "ensemble": 1}
 
 
 @pytest.fixture(scope="module")
 def regressor() -> MPNNRegressor:
-    return MPNNRegressor(**QUICK).fit(SMILES, CARBONS)
+    return MPNNRegressor(**ALONE).fit(SMILES, CARBONS)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_checks_that_need_no_numbers(estimator: Any) -> None:
 
 def test_defaults_are_those_of_the_engine() -> None:
     params = MPNNRegressor().get_params()
-    for config in (ModelConfig(), TrainConfig(), GraphOptions()):
+    for config in (ModelConfig(), TrainConfig(), GraphOptions(features=DEFAULT_FEATURES)):
         for name, value in (config.said() if isinstance(config, ModelConfig) else vars(config)).items():
             assert params.get(name, value) == value
     assert params["random_state"] == TrainConfig().seed

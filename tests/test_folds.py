@@ -27,7 +27,7 @@ from molmp.training.targets import Target, Targets
 RINGS = ["c1ccccc1", "C1CCCCC1", "c1ccncc1", "c1ccoc1", "C1CCNCC1", "c1ccsc1"]
 SMILES = [ring + "C" * n for n in range(1, 6) for ring in RINGS]
 NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8)
-QUICK = TrainConfig(epochs=2, batch_size=8)
+QUICK = TrainConfig(epochs=2, batch_size=8, ensemble=1)
 
 
 def rolling(how: str = "random", folds: int = 3, repeats: int = 1) -> list[Split]:
@@ -194,7 +194,7 @@ def test_some_rows_are_answered_by_fewer() -> None:
     assert np.isnan(answered.epistemic).tolist() == [True, True, False]
 
 
-TINY = ["--hidden", "8", "--steps", "2", "--epochs", "2", "--no-cache", "--device", "cpu"]
+TINY = ["--hidden", "8", "--steps", "2", "--epochs", "2", "--ensemble", "1", "--no-cache", "--device", "cpu"]
 
 
 @pytest.fixture

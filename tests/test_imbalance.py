@@ -62,7 +62,7 @@ def test_balanced_is_as_if_the_rare_were_repeated() -> None:
     order, count = [*copies, *range(24, 32)], len(copies)
     repeated = problem(rare()[order], RARE, [SMILES[i] for i in order])
     repeated = replace(repeated, split=Split(np.arange(count), np.arange(count, count + 4), np.arange(count + 4, 50)))
-    network, config = replace(NETWORK, dropout=0.0), TrainConfig(epochs=1, batch_size=64)
+    network, config = replace(NETWORK, dropout=0.0), TrainConfig(epochs=1, batch_size=64, ensemble=1)
     balanced = finish(problem(rare(), RARE), network, replace(config, class_weight="balanced")).history[0]
     assert balanced["train_loss"] == pytest.approx(finish(repeated, network, config).history[0]["train_loss"])
     assert balanced["train_loss"] != pytest.approx(
@@ -72,7 +72,7 @@ def test_balanced_is_as_if_the_rare_were_repeated() -> None:
 
 def test_balanced_finds_more_of_the_rare() -> None:
     for targets, labels, loss in ((RARE, rare(), "auto"), (THREE, three(), "auto"), (THREE, three(), "focal")):
-        config = TrainConfig(epochs=8, batch_size=8, patience=0, loss=loss)
+        config = TrainConfig(epochs=8, batch_size=8, patience=0, loss=loss, ensemble=1)
         plain = finish(problem(labels, targets), config=config).predictions["train"][0]
         fair = finish(problem(labels, targets), config=replace(config, class_weight="balanced")).predictions["train"][0]
         rarest = (lambda p: p) if targets is RARE else (lambda p: p[:, 2])
@@ -90,7 +90,7 @@ def test_task_weights_draw_the_network_to_a_target() -> None:
     carbons = np.array([float(s.count("C")) for s in SMILES])
     labels = np.stack([carbons, random.normal(size=32)], axis=1)
     targets = Targets("regression", (Target(name="a"), Target(name="noise")))
-    config = TrainConfig(epochs=15, batch_size=8, lr=5e-3, patience=0)
+    config = TrainConfig(epochs=15, batch_size=8, lr=5e-3, patience=0, ensemble=1)
     rmse = []
     for weight in (0.001, 1000.0):
         trained = finish(problem(labels, targets), config=replace(config, task_weights={"noise": weight}))
@@ -120,7 +120,7 @@ def test_thresholds_without_a_choice() -> None:
 def test_a_tuned_threshold_is_stored_and_used() -> None:
     p = problem(rare(), RARE)
     p = replace(p, split=Split(np.arange(16), np.arange(16, 24), np.arange(24, 32)))
-    config = TrainConfig(epochs=3, batch_size=8, threshold="tuned")
+    config = TrainConfig(epochs=3, batch_size=8, threshold="tuned", ensemble=1)
     tuned, plain = finish(p, config=config), finish(p, config=replace(config, threshold="half"))
     (target,) = tuned.bundle.targets.items
     assert target.threshold == best_threshold(rare()[16:24, 0], tuned.predictions["val"][0])
@@ -196,5 +196,5 @@ def test_constant_numbers_are_learned_and_said() -> None:
     p = problem(labels, Targets("regression", (Target(name="a"),)))
     assert problem_notes(p) == ["all 24 training labels of 'a' are 5: nothing else can be learned"]
     for loss in ("mse", "mve", "evidential", "quantile"):
-        trained = finish(p, config=TrainConfig(epochs=30, batch_size=8, lr=1e-2, loss=loss))
+        trained = finish(p, config=TrainConfig(epochs=30, batch_size=8, lr=1e-2, loss=loss, ensemble=1))
         np.testing.assert_allclose(trained.predictions["test"][0], 5, atol=0.6)

@@ -117,7 +117,7 @@ def carbons() -> tuple[Examples, np.ndarray]:
 def losses(precision: str) -> list[float]:
     examples, rows = carbons()
     members = Members([new_model(1, hidden=16).float()])
-    config = TrainConfig(epochs=8, batch_size=8, precision=precision)
+    config = TrainConfig(epochs=8, batch_size=8, precision=precision, ensemble=1)
     epochs = fit(members, examples, [Plan(0, rows, rows)], config)
     return [record.train_loss for record in epochs if isinstance(record, Epoch)]
 

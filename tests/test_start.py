@@ -23,8 +23,8 @@ from molmp.training.run import Trained, train
 from molmp.training.start import Start
 from molmp.training.targets import Target, Targets
 
-ONCE = TrainConfig(epochs=2, batch_size=8)
-STILL = TrainConfig(epochs=1, batch_size=8, lr=1e-30, weight_decay=0.0)
+ONCE = TrainConfig(epochs=2, batch_size=8, ensemble=1)
+STILL = TrainConfig(epochs=1, batch_size=8, lr=1e-30, weight_decay=0.0, ensemble=1)
 PARTS = ("embedding.", "passing.", "readout.", "norm.", "head.0.", "head.3.")
 
 
@@ -111,7 +111,7 @@ def test_a_frozen_encoder_gives_the_same_fingerprints_and_no_dropout(old: Traine
 
 def test_a_good_encoder_helps(old: Trained) -> None:
     """Trained on all molecules, then on the logarithm for four of them: better than from random weights."""
-    config = TrainConfig(epochs=60, batch_size=8, lr=5e-3, patience=0)
+    config = TrainConfig(epochs=60, batch_size=8, lr=5e-3, patience=0, ensemble=1)
     origin, _ = finish(carbons(), config)
     p = carbons()
     labels = np.log(p.labels + 1)

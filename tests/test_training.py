@@ -25,7 +25,7 @@ from molmp.training.validation import predict_outputs
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
 NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8)
-QUICK = TrainConfig(epochs=3, batch_size=8)
+QUICK = TrainConfig(epochs=3, batch_size=8, ensemble=1)
 
 
 def problem(
@@ -50,7 +50,7 @@ def finish(p: Problem, network: ModelConfig = NETWORK, config: TrainConfig = QUI
 
 
 def test_it_learns_to_count_carbons() -> None:
-    trained = finish(carbons(), config=TrainConfig(epochs=150, batch_size=8, lr=5e-3, patience=0))
+    trained = finish(carbons(), config=TrainConfig(epochs=150, batch_size=8, lr=5e-3, patience=0, ensemble=1))
     assert trained.bundle.metrics["train"]["rmse"] < 0.3
 
 
@@ -62,7 +62,7 @@ def test_same_seed_same_weights_to_the_bit() -> None:
 
 
 def test_another_seed_other_weights() -> None:
-    other = finish(carbons(), config=TrainConfig(epochs=3, batch_size=8, seed=1))
+    other = finish(carbons(), config=TrainConfig(epochs=3, batch_size=8, seed=1, ensemble=1))
     assert first_weight(other) != first_weight(finish(carbons()))
 
 
@@ -86,7 +86,10 @@ def test_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_records_come_in_order() -> None:
-    kinds = [type(record) for record in train(carbons(), NETWORK, TrainConfig(epochs=2, batch_size=12), device="cpu")]
+    kinds = [
+        type(record)
+        for record in train(carbons(), NETWORK, TrainConfig(epochs=2, batch_size=12, ensemble=1), device="cpu")
+    ]
     assert kinds == [Step, Step, Epoch, Step, Step, Epoch, MemberDone, Trained]
 
 
@@ -96,7 +99,7 @@ def test_the_best_epoch_is_kept() -> None:
     targets = p.targets.fit(p.labels[p.split.train])
     examples = Examples(graphs, targets, p.labels, np.ones(p.labels.shape))
     members, plans = Members([new_model(NETWORK, 1, 0)]), [Plan(0, p.split.train, p.split.val)]
-    config = TrainConfig(epochs=12, batch_size=8, lr=0.5)  # so high that the score jumps
+    config = TrainConfig(epochs=12, batch_size=8, lr=0.5, ensemble=1)  # so high that the score jumps
     epochs = [r for r in fit(members, examples, plans, config) if isinstance(r, Epoch)]
     best = min(epochs, key=lambda e: e.val_score)
     assert best.epoch < len(epochs), "no jump: this test would not see a mistake"
@@ -106,7 +109,7 @@ def test_the_best_epoch_is_kept() -> None:
 
 def test_patience_stops() -> None:
     p = carbons()
-    config = TrainConfig(epochs=200, batch_size=8, lr=0.5, patience=2)
+    config = TrainConfig(epochs=200, batch_size=8, lr=0.5, patience=2, ensemble=1)
     trained = finish(p, config=config)
     best = max(h["epoch"] for h in trained.history if h["best"])
     assert len(trained.history) == best + 2 < 200
@@ -167,7 +170,9 @@ def test_unreadable_rows_are_passed_over() -> None:
 def test_classification_learns(task: str, classes: tuple[str, ...], metric: str) -> None:
     labels = np.array([[float(i % 4 % len(classes))] for i in range(len(SMILES))])
     targets = Targets(task, (Target(name="end", classes=classes),))
-    trained = finish(problem(labels, targets), config=TrainConfig(epochs=80, batch_size=8, lr=5e-3, patience=0))
+    trained = finish(
+        problem(labels, targets), config=TrainConfig(epochs=80, batch_size=8, lr=5e-3, patience=0, ensemble=1)
+    )
     assert trained.bundle.metrics["train"]["accuracy"] > 0.7
     assert trained.bundle.metrics["val"][metric] is not None
 
@@ -183,7 +188,7 @@ def test_multiclass_targets_of_different_sizes() -> None:
 
 
 def test_schedule_rises_then_falls() -> None:
-    factor = _Schedule(TrainConfig(epochs=10, warmup=0.1), steps_per_epoch=10)
+    factor = _Schedule(TrainConfig(epochs=10, warmup=0.1, ensemble=1), steps_per_epoch=10)
     values = [factor(step) for step in range(100)]
     assert max(values) == values[9] == 1.0
     assert values[:10] == sorted(values[:10])
@@ -193,7 +198,7 @@ def test_schedule_rises_then_falls() -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_advice() -> None:
     with pytest.raises(DataError, match=r"training diverged in epoch \d+.*--lr than 1e\+30"):
-        finish(carbons(), config=TrainConfig(epochs=5, batch_size=8, lr=1e30))
+        finish(carbons(), config=TrainConfig(epochs=5, batch_size=8, lr=1e30, ensemble=1))
 
 
 def test_no_labels_are_refused() -> None:
@@ -222,7 +227,7 @@ def test_senseless_options(setting: dict, message: str) -> None:
 
 
 def test_options_as_plain_data() -> None:
-    config = TrainConfig(lr=0.5, seed=3)
+    config = TrainConfig(lr=0.5, seed=3, ensemble=1)
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     with pytest.raises(ConfigError, match="unknown training option 'speed'; there are epochs"):
         TrainConfig.from_dict({"speed": 1})
@@ -260,7 +265,7 @@ def bounded_problem(scale: float = 1.0) -> Problem:
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber", "mve"])
 def test_bounds_are_learned_as_bounds(loss: str) -> None:
-    config = TrainConfig(epochs=25, batch_size=8, lr=1e-2, patience=0, loss=loss)
+    config = TrainConfig(epochs=25, batch_size=8, lr=1e-2, patience=0, loss=loss, ensemble=1)
     trained = finish(bounded_problem(), config=config)
     assert trained.bundle.metrics["per_target"]["carbons"]["train"]["bounds"] == 5
     as_values = finish(replace(bounded_problem(), sides=None), config=config)
@@ -270,7 +275,7 @@ def test_bounds_are_learned_as_bounds(loss: str) -> None:
 
 @pytest.mark.parametrize("loss", ["mse", "mve"])
 def test_the_unit_of_bounds_does_not_matter(loss: str) -> None:
-    config = TrainConfig(epochs=3, batch_size=8, loss=loss)
+    config = TrainConfig(epochs=3, batch_size=8, loss=loss, ensemble=1)
     here, there = (finish(bounded_problem(scale), config=config) for scale in (1.0, 1000.0))
     np.testing.assert_allclose(there.predictions["test"][0], 1000 * here.predictions["test"][0], rtol=1e-4)
     for name, value in here.bundle.metrics["train"].items():
@@ -281,4 +286,4 @@ def test_the_unit_of_bounds_does_not_matter(loss: str) -> None:
 @pytest.mark.parametrize("loss", ["quantile", "evidential"])
 def test_losses_that_cannot_learn_from_bounds(loss: str) -> None:
     with pytest.raises(ConfigError, match=f"13 labels are bounds such as '>10', from which loss '{loss}' cannot learn"):
-        finish(bounded_problem(), config=TrainConfig(loss=loss))
+        finish(bounded_problem(), config=TrainConfig(loss=loss, ensemble=1))

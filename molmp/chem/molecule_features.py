@@ -23,7 +23,7 @@ __all__ = ["DEFAULT_FEATURES", "FEATURES", "feature_columns", "feature_reader", 
 FEATURES = ("none", "descriptors", "morgan", "descriptors+morgan")
 """What there is to choose from."""
 
-DEFAULT_FEATURES = "none"
+DEFAULT_FEATURES = "descriptors+morgan"
 """What training computes unless it is told otherwise."""
 
 PROPERTIES = (
@@ -62,9 +62,9 @@ def least_deviations(kind: str) -> np.ndarray:
     """Deviation that each feature is taken to have at least: one bit in a thousand molecules is no giant.
 
     >>> least_deviations("descriptors+morgan")[[0, -1]]
-    array([0. , 0.5])
+    array([0., 1.])
     """
-    return np.array([0.5 * name.startswith("morgan_") for name in feature_columns(kind)])
+    return np.array([float(name.startswith("morgan_")) for name in feature_columns(kind)])
 
 
 def feature_reader(kind: str) -> Reader | None:

@@ -10,7 +10,7 @@ from molmp.chem import smiles
 from molmp.chem.binary import binary_graphs, binary_is_known, lacks_labels, to_binary
 from molmp.chem.clock import timed
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.molecule_features import feature_reader
+from molmp.chem.molecule_features import feature_columns, feature_reader
 from molmp.chem.options import GraphOptions
 from molmp.chem.plain import plain_graphs
 from molmp.chem.stereo import name_stereocentres
@@ -62,7 +62,9 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
 
         graphs = binary_graphs(buffers, kept, again) if fast else plain_graphs(list(kept.values()))
     if describe is not None:
-        graphs = replace(graphs, features=np.array(vectors, np.float32).reshape(len(rows), -1))
+        graphs = replace(
+            graphs, features=np.array(vectors, np.float32).reshape(len(rows), len(feature_columns(options.features)))
+        )
     return graphs, np.array(rows, np.int64), dict(sorted(errors.items()))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from molmp.training.bundle import Bundle
 
-__all__ = ["describe", "describe_in_words"]
+__all__ = ["describe", "describe_in_words", "recipe"]
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
@@ -16,6 +16,24 @@ def describe(bundle: Bundle) -> dict[str, Any]:
     }  # fmt: skip
     document["parameters"] = sum(t.numel() for t in bundle.members[0].values())
     return document
+
+
+def recipe(bundle: Bundle) -> str:
+    """How a model was made, in one line: what was chosen, by the user, by default or by the data."""
+    network, training = bundle.network, bundle.training
+    parts = [
+        f"{len(bundle.members)} x {network.layer_name}, {network.steps} steps",
+        f"width {network.hidden}, {network.readout}",
+        f"features {bundle.options.features}",
+        f"loss {bundle.targets.loss}",
+        f"{training.epochs} epochs of batches of {training.batch_size}, learning rate {training.lr:g}",
+    ]
+    for target in bundle.targets.items:
+        if target.transform is not None:
+            power = target.transform.power
+            how = "logarithm" if power is None else f"Yeo-Johnson power {power:.2f}"
+            parts.append(f"{target.name} is skewed: {how}")
+    return "; ".join(parts)
 
 
 def describe_in_words(bundle: Bundle) -> str:
@@ -31,6 +49,7 @@ def describe_in_words(bundle: Bundle) -> str:
     )
     size = sum(t.numel() for t in bundle.members[0].values())
     lines.append(("size", f"{len(bundle.members)} x {size:,} parameters"))
+    lines.append(("recipe", recipe(bundle)))
     lines.append(("molecules", f"standardize {options.standardize}, explicit hydrogens {options.explicit_hydrogens}"))
     if "file" in data:
         digest = f", sha256 {data['sha256'][:12]}" if "sha256" in data else ""

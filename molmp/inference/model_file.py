@@ -187,7 +187,10 @@ def _check_targets(targets: Targets) -> None:
             raise FileFormatError(f"names of targets and classes are text, got {target.name!r}, {target.classes!r}")
         if len(target.classes) < least[targets.task]:
             raise FileFormatError(f"target {target.name!r} has {len(target.classes)} classes, for task {targets.task}")
-        for number in (target.center, target.scale):
+        scaling = [target.center, target.scale]
+        if target.transform is not None:
+            scaling += [number for name, number in vars(target.transform).items() if (name, number) != ("power", None)]
+        for number in scaling:
             if type(number) not in (int, float) or not abs(number) < 1 << 53:
                 raise FileFormatError(f"the scaling of target {target.name!r} is {number!r}")
         if target.threshold is not None:

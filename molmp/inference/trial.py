@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -201,10 +201,11 @@ def _shuffled(graphs: MolGraphs, rng: np.random.Generator) -> MolGraphs:
     bonds = np.lexsort((rng.random(len(of_bond)), of_bond))
     first = graphs.atom_offsets[:-1][of_bond]
     begins, ends = place[first + graphs.ends][bonds], place[first + graphs.begins][bonds]
-    return MolGraphs.pack(
+    packed = MolGraphs.pack(
         graphs.atom_table[graphs.atom_types][order], graphs.bond_table[graphs.bond_types][bonds], begins, ends,
         graphs.num_atoms, graphs.num_bonds,
     )  # fmt: skip
+    return replace(packed, features=graphs.features)
 
 
 def _mirrored(smiles: str) -> str | None:

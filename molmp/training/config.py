@@ -27,7 +27,7 @@ class TrainConfig:
     molmp.errors.ConfigError: lr must be above 0, got -1.0
     """
 
-    epochs: int = 50
+    epochs: int = 30
     """Passes over the training molecules, at most."""
     batch_size: int = 64
     """Molecules of one optimizer step."""
@@ -39,9 +39,10 @@ class TrainConfig:
     """Of AdamW."""
     grad_clip: float = 5.0
     """Largest norm of a gradient; longer ones are shortened."""
-    patience: int = 20
-    """Epochs without a better validation score after which training stops; 0: never."""
-    ensemble: int = 1
+    patience: int = 0
+    """Epochs without a better validation score after which training stops; 0: never. The best epoch is kept either way;
+    most networks are at their best when the learning rate is low, at the end."""
+    ensemble: int = 3
     """Networks trained together from different initial weights; their mean is the prediction."""
     seed: int = 0
     """Decides initial weights, batches and splits."""

@@ -9,6 +9,7 @@ import torch
 
 from molmp.nn.beliefs import Belief, combine, read_belief
 from molmp.training.loss_names import check_quantiles, pick_loss
+from molmp.training.transforms import TRANSFORMED, Transform, choose_transform
 
 __all__ = ["Answered", "Target", "Targets"]
 
@@ -28,6 +29,8 @@ class Target:
     """Standard deviation of the training labels; 1 for classes."""
     threshold: float | None = None
     """Probability from which a molecule is of class 1, where it was tuned."""
+    transform: Transform | None = None
+    """What is done to the standardized labels where they are skewed."""
 
 
 class Answered(NamedTuple):
@@ -112,7 +115,7 @@ class Targets:
         return self.loss in ("mve", "evidential", "dirichlet")
 
     def fit(self, labels: np.ndarray) -> Self:
-        """Return targets whose centre and scale are those of the training ``labels``, shape ``(n, t)``."""
+        """Return targets whose centre, scale and transform are those of the training ``labels``, shape ``(n, t)``."""
         if self.task != "regression":
             return self
         items = []
@@ -120,13 +123,19 @@ class Targets:
             known = values[~np.isnan(values)]
             spread = float(known.std()) if len(known) else 0.0
             center = float(known.mean()) if len(known) else 0.0
-            items.append(replace(target, center=center, scale=spread or 1.0))
+            scale = spread or 1.0
+            transform = choose_transform(known, center, scale) if self.loss in TRANSFORMED else None
+            items.append(replace(target, center=center, scale=scale, transform=transform))
         return replace(self, items=tuple(items))
 
     def encode(self, labels: np.ndarray) -> np.ndarray:
         """Labels in real units to what the loss sees, NaN kept; shape ``(n, t)``, float32."""
         center, scale = np.array([[t.center, t.scale] for t in self.items]).T
-        return ((labels - center) / scale).astype(np.float32)
+        encoded = (labels - center) / scale
+        for column, target in enumerate(self.items):
+            if target.transform is not None:
+                encoded[:, column] = target.transform.encode(encoded[:, column])
+        return encoded.astype(np.float32)
 
     def decode(self, outputs: np.ndarray) -> list[np.ndarray]:
         """Numbers of one network, shape ``(n, num_outputs)``, to predictions as ``evaluate`` takes them.
@@ -152,8 +161,8 @@ class Targets:
     def believe(self, outputs: torch.Tensor) -> list[Belief]:
         """As :meth:`answer`, in tensors, and variances in place of standard deviations."""
         median, parts = self.quantiles.index(0.5), outputs.split(self.widths, dim=-1)
-        beliefs = [combine(read_belief(self.loss, p, binary=self.task == "binary", median=median)) for p in parts]
-        return [_in_its_unit(target, belief) for target, belief in zip(self.items, beliefs, strict=True)]
+        beliefs = [read_belief(self.loss, part, binary=self.task == "binary", median=median) for part in parts]
+        return [combine(_in_its_unit(target, belief)) for target, belief in zip(self.items, beliefs, strict=True)]
 
     @property
     def column_names(self) -> list[str]:
@@ -199,13 +208,13 @@ class Targets:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for the model file."""
-        items = [vars(target) | {"classes": list(target.classes)} for target in self.items]
+        items = [_plain(target) for target in self.items]
         return {"task": self.task, "loss": self.loss, "quantiles": list(self.quantiles), "targets": items}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """From plain data, of which other entries are passed over; models of molmp 0.1 may have no loss."""
-        items = tuple(Target(**t | {"classes": tuple(t["classes"])}) for t in data["targets"])
+        items = tuple(_target(entry) for entry in data["targets"])
         return cls(data["task"], items, data.get("loss", "auto"), tuple(data.get("quantiles", cls.quantiles)))
 
 
@@ -216,6 +225,9 @@ def _class_names(target: Target, indices: np.ndarray, known: np.ndarray) -> np.n
 
 
 def _in_its_unit(target: Target, belief: Belief) -> Belief:
+    if target.transform is not None:
+        back = target.transform.decode
+        belief = Belief(back(belief.value), quantiles=None if belief.quantiles is None else back(belief.quantiles))
     value, aleatoric, epistemic, quantiles = belief
     return Belief(
         value * target.scale + target.center,
@@ -223,6 +235,19 @@ def _in_its_unit(target: Target, belief: Belief) -> Belief:
         None if epistemic is None else epistemic * target.scale**2,
         None if quantiles is None else quantiles * target.scale + target.center,
     )
+
+
+def _plain(target: Target) -> dict[str, Any]:
+    plain = vars(target) | {"classes": list(target.classes)}
+    if target.transform is None:
+        del plain["transform"]
+        return plain
+    return plain | {"transform": vars(target.transform)}
+
+
+def _target(entry: Mapping[str, Any]) -> Target:
+    transform = Transform(**entry["transform"]) if "transform" in entry else None
+    return Target(**{**entry, "classes": tuple(entry["classes"]), "transform": transform})
 
 
 def _known(array: np.ndarray | None) -> np.ndarray:
