@@ -80,6 +80,7 @@ def measure(task: Task, kind: str, seed: int, name: str) -> dict[str, Any]:
     wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
     scores = evaluate(dataset.task, dataset.target_names, dataset.targets[split.test], predictions).mean
     rounded = {metric: _digits(value) for metric, value in scores.items() if value is not None}
+    rounded.setdefault(task.what.metric, 0.0)  # a constant correlates with nothing
     return {
         "set": task.name, "targets": list(dataset.target_names), "split": kind, "seed": seed, "method": name,
         "metric": task.what.metric, "value": rounded[task.what.metric], "metrics": rounded,
