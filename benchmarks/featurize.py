@@ -47,7 +47,7 @@ Workers = Mapping[tuple[str, str], Worker]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--count", type=int, default=8_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     needed = {(env, module) for env, subjects in SUBJECTS.items() for module, _ in subjects.values()}
