@@ -28,7 +28,11 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-.PHONY: chaos soak
+.PHONY: fuzz chaos soak
+fuzz: .venv/.dev
+	$(BIN)/python tests/fuzz.py strings --count 1000000 $(if $(SEED),--seed $(SEED))
+	$(BIN)/python tests/fuzz.py files --count 100000 $(if $(SEED),--seed $(SEED))
+
 chaos: .venv/.dev
 	MOLMP_CHAOS=1 $(BIN)/python -m pytest -s -p no:cacheprovider -k chaos tests/test_resume_predict.py tests/test_resume_train.py
 

@@ -395,3 +395,14 @@ def test_molecules_become_smiles_and_stay_silent(capfd):
     assert as_smiles([Chem.MolFromSmiles("C[C@H](F)O"), "OCC", None]) == ["C[C@@H](O)F", "OCC", None]
     MorganFingerprint(on_error="nan").transform(["C1CC", "[nH]1cccc1C", "*"])
     assert capfd.readouterr().err == ""
+
+
+def test_a_molecule_that_rdkit_has_no_features_for_costs_its_own_row():
+    """An atom of more bonds than fit a byte breaks one of its invariants."""
+    smiles = ["CCO", "[U]" + "(C)" * 332 + "C", "C"]
+    made = molmp.AtomPairFingerprint(on_error="nan")
+    rows, errors = made.rows_and_errors(smiles)
+    assert {row: error.code for row, error in errors.items()} == {1: "valence"}
+    assert np.isnan(rows).any(axis=1).tolist() == [False, True, False]
+    with pytest.raises(InvalidSmilesError, match=r"row 1: .*RDKit has no features for it"):
+        molmp.AtomPairFingerprint().transform(smiles)

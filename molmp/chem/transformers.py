@@ -125,8 +125,16 @@ def _rows(
     rows = np.full((len(mols), width), 0 if transformer.sparse else np.nan, np.float32)
     with quiet_rdkit():
         for row, mol in enumerate(mols):
-            if mol is not None:
+            if mol is None:
+                continue
+            try:
                 rows[row] = read(mol)
+            except RuntimeError as error:  # an invariant of RDKit's, as by a metal of many bonds
+                why = " ".join(str(error).split())[:200]
+                errors[row] = InvalidSmilesError(
+                    str(items[row]), "valence", f"RDKit has no features for it: {why}", row
+                )
+    errors = dict(sorted(errors.items()))
     return scipy.sparse.csr_matrix(rows) if transformer.sparse else rows, errors
 
 
