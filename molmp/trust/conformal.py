@@ -15,7 +15,15 @@ import numpy as np
 
 from molmp.errors import ConfigError, DataError
 
-__all__ = ["Bins", "ConformalIntervals", "ConformalQuantiles", "CrossConformal", "Interval", "conformal_quantile"]
+__all__ = [
+    "Bins",
+    "ConformalIntervals",
+    "ConformalQuantiles",
+    "CrossConformal",
+    "Interval",
+    "ascending_scores",
+    "conformal_quantile",
+]
 
 
 class Interval(NamedTuple):
@@ -119,7 +127,7 @@ class ConformalIntervals:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """From plain data; :class:`DataError` where it is none of ours."""
-        return cls(tuple(_ascending(scores) for scores in data["scores"]))
+        return cls(tuple(ascending_scores(scores) for scores in data["scores"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +165,7 @@ class ConformalQuantiles:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """From plain data."""
-        return cls(_ascending(data["scores"]))
+        return cls(ascending_scores(data["scores"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +225,8 @@ def _checked(difficulty: np.ndarray | None, count: int) -> np.ndarray:
     return difficulty
 
 
-def _ascending(scores: Sequence[float]) -> np.ndarray:
+def ascending_scores(scores: Sequence[float]) -> np.ndarray:
+    """Scores read from a file; :class:`DataError` where they are not ascending numbers."""
     array = np.array(scores, float)
     if array.ndim != 1 or np.isnan(array).any() or (np.diff(array) < 0).any():
         raise DataError("its scores are not ascending numbers")

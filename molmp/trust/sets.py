@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from molmp.errors import DataError
-from molmp.trust.conformal import _ascending, conformal_quantile
+from molmp.trust.conformal import ascending_scores, conformal_quantile
 
 __all__ = ["ConformalSets"]
 
@@ -63,4 +63,4 @@ class ConformalSets:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """From plain data."""
-        return cls(tuple(_ascending(scores) for scores in data["scores"]))
+        return cls(tuple(ascending_scores(scores) for scores in data["scores"]))
