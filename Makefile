@@ -48,6 +48,14 @@ $(BENCHES): .venv/.dev
 bench-report: .venv/.dev
 	$(BIN)/python -m benchmarks.report
 
+.PHONY: bench-operators bench-operators-report
+bench-operators: .venv/.dev
+	@test -n "$(DATA)" || { echo "make $@ DATA=folder: the folder with the data sets; see benchmarks/README.md"; exit 2; }
+	$(BIN)/python -m benchmarks.operators --data $(DATA) $(if $(SETS),--sets $(SETS)) $(if $(SEEDS),--seeds $(SEEDS))
+
+bench-operators-report: .venv/.dev
+	$(BIN)/python -m benchmarks.operators_report
+
 .PHONY: bench-accuracy bench-accuracy-report
 bench-accuracy: .venv/.dev
 	@test -n "$(DATA)" || { echo "make $@ DATA=folder [SETS=...] [METHODS=...] [SEEDS=...] [SPLIT=column|scaffold]"; exit 2; }
