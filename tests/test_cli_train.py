@@ -332,6 +332,7 @@ def test_rare_classes(tmp_path: Path) -> None:
     for row in csv.DictReader(predicted.splitlines()):
         assert row["a_class"] == ("rare" if float(row["a_pred"]) >= thresholds[0] else "common")
     assert list(row) == ["smiles", "a_pred", "a_class", "b_pred", "b_class", "error"]
+    assert f"a: common, rare; rare from {thresholds[0]:.3g} on" in molmp("info", run).stdout
 
 
 def test_what_a_part_lacks_is_said(tmp_path: Path) -> None:

@@ -476,3 +476,13 @@ def test_no_way_to_load_code_is_written_anywhere():
         if bad - ({"pickle.load"} if name in allowed else set()):
             found[name] = bad
     assert found == {}
+
+
+def test_a_model_that_was_written_before_there_were_losses():
+    """Two networks of the first version that was written down; golden numbers are what it predicted."""
+    golden = Path(__file__).parent / "golden_first"
+    assert "loss" not in json.loads((golden / "model.json").read_text())
+    table = Predictor.load(golden, "cpu").predict(SMILES[:3])
+    np.testing.assert_allclose(table["logS_pred"], [-2.1752097, -2.4264185, -1.5312250], rtol=1e-5)
+    np.testing.assert_allclose(table["mp_pred"], [100.0625790, 100.0740714, 100.0797339], rtol=1e-5)
+    assert load_bundle(golden).targets.loss == "mse"

@@ -187,6 +187,22 @@ def test_multiclass_targets_of_different_sizes() -> None:
     assert float(loss) == pytest.approx(-float(torch.stack(picked).mean()))
 
 
+@pytest.mark.parametrize("loss", ["cross-entropy", "focal", "dirichlet"])
+def test_targets_of_different_sizes_are_learned_together(loss: str) -> None:
+    """The loss of two targets is the mean over their values, each target alone; a gap of one changes the shares."""
+    items = (Target(name="a", classes=("x", "y")), Target(name="b", classes=("p", "q", "r")))
+    outputs = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[0, 2], [1, 0], [float("nan"), 1], [1, float("nan")]], dtype=torch.float64)
+    weights = torch.tensor([[1.0, 2], [1, 2], [1, 2], [3, 2]], dtype=torch.float64)
+    both = objective(Targets("multiclass", items, loss))(outputs, Known(labels, weights))
+    columns = [(outputs[:, :2], 0), (outputs[:, 2:], 1)]
+    alone = [
+        objective(Targets("multiclass", items[k : k + 1], loss))(part, Known(labels, weights).column(k))
+        for part, k in columns
+    ]
+    assert float(both) == pytest.approx(float(alone[0] * 5 + alone[1] * 6) / 11)
+
+
 def test_schedule_rises_then_falls() -> None:
     factor = _Schedule(TrainConfig(epochs=10, warmup=0.1, ensemble=1), steps_per_epoch=10)
     values = [factor(step) for step in range(100)]

@@ -43,7 +43,8 @@ def describe_in_words(bundle: Bundle) -> str:
     for target in bundle.targets.items:
         unit = f" in {target.unit}" if target.unit else ""
         classes = f": {', '.join(target.classes)}" if target.classes else ""
-        lines.append(("target", f"{target.name}{unit}{classes}"))
+        cut = "" if target.threshold is None else f"; {target.classes[1]} from {target.threshold:.3g} on"
+        lines.append(("target", f"{target.name}{unit}{classes}{cut}"))
     lines.append(
         ("network", f"{network.layer_name} x {network.steps} steps, width {network.hidden}, {network.readout}")
     )
