@@ -112,9 +112,7 @@ def test_it_says_what_its_numbers_mean(sessions: dict[str, Any]) -> None:
     assert [output.name for output in sessions["multiclass"].get_outputs()] == ["colour_prob", "taste_prob"]
     facts = json.loads(sessions["multiclass"].get_modelmeta().custom_metadata_map["molmp"])
     assert [target["classes"] for target in facts["targets"]] == [["red", "green", "blue"], ["sour", "sweet"]]
-    assert facts["features"] == feature_columns() | {
-        "options": {"explicit_hydrogens": True, "standardize": "none", "features": "none"}
-    }
+    assert facts["features"] == feature_columns() | {"options": BUNDLES["multiclass"].options.to_dict()}
     facts = json.loads(sessions["regression"].get_modelmeta().custom_metadata_map["molmp"])
     assert [target["unit"] for target in facts["targets"]] == ["log10(mol/L)", None]
 
