@@ -266,7 +266,7 @@ def test_what_is_done_for_all_rows_together_has_its_limit_too(monkeypatch):
 
 
 def test_a_worker_that_is_ended_from_outside_is_blamed_on_no_molecule(monkeypatch):
-    """Killed while it waits, and killed once at work: both times another one does the work."""
+    """Killed while it waits: another one does the work."""
     with pool.WorkerPool(1) as workers:
         chunks = iter([["C"], ["CC"]])
 
@@ -280,6 +280,18 @@ def test_a_worker_that_is_ended_from_outside_is_blamed_on_no_molecule(monkeypatc
                 yield from workers.read([chunk])
 
         assert [answer[2] for answer in lazily()] == [{}, {}]
+
+
+@pytest.mark.parametrize("texts", [["C", TRAP, "CC"], [TRAP]])
+def test_a_molecule_is_blamed_only_where_a_second_worker_dies_of_it(texts, tmp_path, monkeypatch):
+    """Somebody ends the worker while it is at work, once."""
+    flag = str(tmp_path / "flag")
+    deed = f"(os.path.exists({flag!r}) or (open({flag!r}, 'w').close(), os.kill(os.getpid(), 9))) and read(t, *a)"
+    monkeypatch.setattr(pool, "PROGRAM", trapped(deed))
+    with pool.WorkerPool(1) as workers:
+        (answer,) = workers.read([texts])
+    assert answer[2] == {}
+    assert same_bytes(answer[0], read_chunk(texts)[0])
 
 
 def test_workers_that_cannot_begin_are_told(monkeypatch):
