@@ -119,3 +119,13 @@ def test_models_of_molmp_0_1_without_a_loss_are_read() -> None:
         del document["loss"], document["quantiles"]
         assert Targets.from_dict(document) == targets
         assert targets.loss == loss
+
+
+def test_skewed_labels_with_bounds_are_not_transformed() -> None:
+    """A transform ends where the training labels end, but a truth of ``>10`` does not."""
+    labels = np.exp(np.random.default_rng(0).normal(0, 1.5, (200, 2)))
+    sides = np.zeros(labels.shape, np.int8)
+    sides[:5, 1] = 1
+    transforms = [target.transform for target in two().fit(labels, sides).items]
+    assert transforms[0] is not None
+    assert transforms[1] is None

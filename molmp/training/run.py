@@ -96,7 +96,9 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         Plan(config.seed + member, own["train"][counts[own["train"]]], own["val"]) for member, own in enumerate(each)
     ]
     useful = np.unique(np.concatenate([plan.train for plan in plans]))
-    targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(labels[useful])
+    targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(
+        labels[useful], None if sides is None else sides[useful]
+    )
     if start is not None and start.head:
         targets = start.targets(targets)
     check_freeze(config, network, start)

@@ -114,17 +114,22 @@ class Targets:
         """Whether the loss learns how far the truth is from the prediction, so that tables get a column for it."""
         return self.loss in ("mve", "evidential", "dirichlet")
 
-    def fit(self, labels: np.ndarray) -> Self:
-        """Return targets whose centre, scale and transform are those of the training ``labels``, shape ``(n, t)``."""
+    def fit(self, labels: np.ndarray, sides: np.ndarray | None = None) -> Self:
+        """Return targets whose centre, scale and transform are those of the training ``labels``, shape ``(n, t)``.
+
+        A target with bounds (``sides`` other than 0, same shape) is not transformed: predictions may go beyond them.
+        """
         if self.task != "regression":
             return self
         items = []
-        for target, values in zip(self.items, labels.T, strict=True):
+        bounded = np.zeros(labels.shape[1], bool) if sides is None else (sides != 0).any(axis=0)
+        for target, values, has_bounds in zip(self.items, labels.T, bounded, strict=True):
             known = values[~np.isnan(values)]
             spread = float(known.std()) if len(known) else 0.0
             center = float(known.mean()) if len(known) else 0.0
             scale = spread or 1.0
-            transform = choose_transform(known, center, scale) if self.loss in TRANSFORMED else None
+            transforms = self.loss in TRANSFORMED and not has_bounds
+            transform = choose_transform(known, center, scale) if transforms else None
             items.append(replace(target, center=center, scale=scale, transform=transform))
         return replace(self, items=tuple(items))
 
