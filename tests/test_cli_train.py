@@ -55,6 +55,7 @@ def test_a_run(table: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert "target 'carbons'; left out: id" in result.stderr
     assert "task regression" in result.stderr
+    assert "recipe: 1 x edge, 2 steps; width 8, set2set+sum; features descriptors+morgan; loss mse" in result.stderr
     assert result.stdout.startswith("test rmse ")
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics) == {"train", "val", "test", "per_target"}
