@@ -14,6 +14,9 @@ from molmp.errors import MolmpError
 
 __all__ = ["main"]
 
+ASK_AGAIN = 5.0
+"""Seconds that a command has to clean up after SIGINT or SIGTERM before it is told once more."""
+
 COMMANDS = {
     "check": "Audit a table of molecules before training on it.",
     "data": "List the public data sets that people train on, and fetch them.",
@@ -48,7 +51,8 @@ class LazyGroup(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and turn users' mistakes into one line on stderr and an exit code."""
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _terminated)  # so that temporary files are removed on the way out
+            for signum in (signal.SIGINT, signal.SIGTERM):  # so that temporary files are removed on the way out
+                signal.signal(signum, _end)
         try:
             sys.exit(super().main(*args, **kwargs | {"standalone_mode": False}))
         except click.Abort:
@@ -73,7 +77,13 @@ def _stop(message: str, exit_code: int) -> NoReturn:
     sys.exit(exit_code)
 
 
-def _terminated(signum: int, frame: object) -> NoReturn:
+def _end(signum: int, frame: object) -> NoReturn:
+    """End the command; ask again after a while, since Python drops what is raised inside a destructor or a callback."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda *_: _end(signum, None))
+        signal.setitimer(signal.ITIMER_REAL, ASK_AGAIN)
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + signum)
 
 

@@ -156,3 +156,34 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
     process.wait()
     assert "Traceback" not in said
     assert "Broken" not in said
+
+
+DEAF = """
+import time
+import click
+import molmp_cli.main as home
+
+class Deaf:
+    def __del__(self):
+        print("deaf", flush=True)
+        time.sleep(60)
+
+@click.command()
+def train():
+    Deaf()
+    while True:
+        time.sleep(0.01)
+
+home.ASK_AGAIN = 0.2
+home.LazyGroup.get_command = lambda self, ctx, name: train
+home.main(["train"])
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_a_destructor_swallowed_is_sent_again(sent: signal.Signals, code: int) -> None:
+    process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"deaf\n"
+    process.send_signal(sent)
+    assert process.wait(30) == code
