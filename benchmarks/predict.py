@@ -25,6 +25,9 @@ FLOOR = "RDKit MolFromSmiles"
 
 WIDTH, MEMBERS = 128, 5
 
+DEFAULT = "molmp, default recipe"
+"""Networks with features of the whole molecule; the other two of molmp's see the graph alone, as Chemprop's does."""
+
 OWN_THREADS = ", its own threads"
 """Subjects of this ending run as a user runs them; all others have one thread."""
 
@@ -57,13 +60,14 @@ def prepare(data: Path, folder: Path) -> dict[str, Command]:
         "Chemprop, batch 512": [*theirs, "--batch-size", "512"],
         "Chemprop, C++ (cuik-molmaker)": [*theirs, "--use-cuikmolmaker-featurization"],
     }
-    for subject, members in (
-        (f"molmp, width {WIDTH}", "1"),
-        (f"molmp, width {WIDTH}, {MEMBERS} members", str(MEMBERS)),
-    ):
-        sizes = ["--hidden", str(WIDTH), "--ensemble", members]
-        run_process([molmp, "train", "train.csv", *sizes, *common, f"molmp{members}"], folder)
-        commands[subject] = [molmp, "predict", "in.csv", "--model", f"molmp{members}", "-o", "out.csv"]
+    graph_alone = ["--hidden", str(WIDTH), "--features", "none", "--ensemble"]
+    for number, (subject, recipe) in enumerate((
+        (f"molmp, width {WIDTH}", [*graph_alone, "1"]),
+        (f"molmp, width {WIDTH}, {MEMBERS} members", [*graph_alone, str(MEMBERS)]),
+        (DEFAULT, []),
+    )):  # fmt: skip
+        run_process([molmp, "train", "train.csv", *recipe, *common, f"molmp{number}"], folder)
+        commands[subject] = [molmp, "predict", "in.csv", "--model", f"molmp{number}", "-o", "out.csv"]
     for subject in ("Chemprop, batch 512", f"molmp, width {WIDTH}"):
         commands[subject + OWN_THREADS] = commands[subject]
     return commands

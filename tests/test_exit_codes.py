@@ -186,4 +186,7 @@ def test_a_signal_that_a_destructor_swallowed_is_sent_again(sent: signal.Signals
     assert process.stdout is not None
     assert process.stdout.readline() == b"deaf\n"
     process.send_signal(sent)
-    assert process.wait(30) == code
+    try:
+        assert process.wait(30) == code
+    finally:
+        process.kill()
