@@ -27,6 +27,8 @@ TRAIN = [
     "5",
     "--dropout",
     "0",
+    "--features",
+    "none",
     "--ensemble",
     "2",
     "--no-cache",

@@ -184,7 +184,7 @@ def test_hydrogens_are_those_of_the_model():
 def test_trained_model_from_its_folder(tiny_model):
     predictor = load(tiny_model)
     assert predictor.predict("CCCCCO")["error"][0] == ""
-    assert repr(predictor) == "Predictor(regression of logS; 1 network(s))"
+    assert repr(predictor) == "Predictor(regression of logS; 3 network(s))"
 
 
 def test_no_such_device():

@@ -28,10 +28,10 @@ def between_bonds(level: Level) -> Level:
     >>> propane = MolGraphs.pack(atoms, bonds, np.array([0, 1]), np.array([1, 2]), np.array([3]), np.array([2]))
     >>> level = DeviceGraphs(propane, steps=1, compact=False).batch().levels[0]
     >>> list(zip(level.edges.source.index.tolist(), level.edges.inbox.owner.tolist()))
-    [(1, 0), (0, 1), (2, 1), (1, 2)]
+    [(1, 0), (2, 1), (0, 1), (1, 2)]
     >>> inbox = between_bonds(level).pairs.inbox
     >>> inbox.rows.index, inbox.sizes  # 2 -> 1 leads to 1 -> 0, and 0 -> 1 to 1 -> 2
-    (tensor([2, 1]), tensor([1, 0, 0, 1]))
+    (tensor([1, 2]), tensor([1, 0, 0, 1]))
     """
     if level.previous is not None or level.molecules is None:
         raise ConfigError("states of directed bonds need batches made with compact=False")

@@ -19,7 +19,7 @@ def send_record(record: T, device: torch.device) -> T:
 
     >>> from molmp.nn.segment import Rows
     >>> send_record(Rows(torch.tensor([1]), 2), torch.device("cpu"))
-    Rows(index=tensor([1]), num_rows=2)
+    Rows(index=tensor([1]), num_rows=2, member=None)
     """
     tensors: dict[int, Tensor] = {}
     _rebuild(record, lambda t: tensors.setdefault(id(t), t), {})
