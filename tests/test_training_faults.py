@@ -33,7 +33,7 @@ from molmp.training.state import from_bytes
 from molmp.training.targets import Target, Targets
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
-NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8, dropout=0.0)
+NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8, dropout=0.3)
 CONFIG = TrainConfig(epochs=3, batch_size=8, seed=5, ensemble=1)
 
 

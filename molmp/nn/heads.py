@@ -35,7 +35,7 @@ class MLP(nn.Sequential):
         widths = [inputs, *[hidden] * layers]
         modules: list[nn.Module] = []
         for before, after in pairwise(widths):
-            modules += [Linear(before, after), nn.ReLU(), Dropout(dropout)]
+            modules += [Linear(before, after), nn.ReLU(), Dropout(dropout, by_molecule=True)]
         super().__init__(*modules, Linear(widths[-1], outputs))
 
     def forward(self, vector: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class MoleculeModel(nn.Module):
         self.fingerprint_width = self.readout.width
         self.norm = LayerNorm(self.fingerprint_width) if config.normalize else nn.Identity()
         self.beside = FeatureScaling(config.num_features) if config.num_features else None
-        self.drop = Dropout(config.feature_dropout)
+        self.drop = Dropout(config.feature_dropout, by_molecule=True)
         self.head = MLP(
             self.fingerprint_width + config.num_features,
             config.head_hidden,

@@ -43,19 +43,26 @@ class Share(NamedTuple):
     """Never empty: where there are fewer rows than processes, some repeat a row with a factor of 0."""
     factors: np.ndarray
     """Of the loss of each network, so that the mean over the processes is its loss of the batch; shape ``(E,)``."""
+    places: np.ndarray
+    """Where the rows stand in the batch."""
 
     def cut(self, pieces: int, counts: np.ndarray) -> "list[Share]":
         """Cut into pieces whose losses add up to that of the whole; ``counts`` as for :meth:`Ranks.share`.
 
-        >>> Share(np.arange(3), np.ones(1)).cut(2, np.array([[1.0, 2.0, 1.0]]))
-        [Share(rows=array([0, 1]), factors=array([0.75])), Share(rows=array([2]), factors=array([0.25]))]
+        >>> first, second = Share(np.arange(3), np.ones(1), np.arange(3)).cut(2, np.array([[1.0, 2.0, 1.0]]))
+        >>> first
+        Share(rows=array([0, 1]), factors=array([0.75]), places=array([0, 1]))
+        >>> second
+        Share(rows=array([2]), factors=array([0.25]), places=array([2]))
         """
         if pieces == 1:
             return [self]
         total = counts[:, self.rows].sum(1)
         factors = self.factors / np.where(total > 0, total, 1.0)
-        parts = np.array_split(self.rows, min(pieces, len(self.rows)))
-        return [Share(rows, factors * counts[:, rows].sum(1)) for rows in parts]
+        parts = np.array_split(np.arange(len(self.rows)), min(pieces, len(self.rows)))
+        return [
+            Share(self.rows[part], factors * counts[:, self.rows[part]].sum(1), self.places[part]) for part in parts
+        ]
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,10 @@ class Ranks:
 
     >>> first, second = Ranks(0, 2), Ranks(1, 2)
     >>> counts = np.array([[1.0, 1.0, 2.0]])
-    >>> first.share(np.array([0, 1, 2]), counts), second.share(np.array([0, 1, 2]), counts)
-    (Share(rows=array([0, 2]), factors=array([1.5])), Share(rows=array([1]), factors=array([0.5])))
+    >>> first.share(np.array([0, 1, 2]), counts)
+    Share(rows=array([0, 2]), factors=array([1.5]), places=array([0, 2]))
+    >>> second.share(np.array([0, 1, 2]), counts)
+    Share(rows=array([1]), factors=array([0.5]), places=array([1]))
     """
 
     rank: int = 0
@@ -108,11 +117,12 @@ class Ranks:
             ``(E, n)``.
         """
         if self.size == 1:
-            return Share(rows, np.ones(len(counts)))
-        mine = rows[self.rank :: self.size]
+            return Share(rows, np.ones(len(counts)), np.arange(len(rows)))
+        places = np.arange(self.rank, len(rows), self.size)
+        mine = rows[places]
         total = counts[:, rows].sum(1)
         factors = self.size * counts[:, mine].sum(1) / np.where(total > 0, total, 1.0)
-        return Share(mine if len(mine) else rows[:1], factors)
+        return Share(mine, factors, places) if len(mine) else Share(rows[:1], factors, np.zeros(1, np.int64))
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Return a module that computes as ``model`` and whose gradients are means over the processes."""

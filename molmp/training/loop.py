@@ -50,8 +50,9 @@ def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: Tra
     nothing for it. Each has its own loss, gradient and norm, draws its own dropout, keeps its own best epoch and stops
     when its own patience is over: the result is that of training one after the other on these batches.
 
-    The order of epoch ``e`` depends on ``(config.seed, e)`` alone, and what dropout draws in it on ``(plan.seed, e)``;
-    among several processes dropout draws something else in each.
+    The order of epoch ``e`` depends on ``(config.seed, e)`` alone, and what dropout draws in it on ``(plan.seed, e)``,
+    however a batch is shared or cut; dropout between message passing steps does depend on that, since its rows are no
+    molecules.
 
     ``checkpoints`` keep where the training is; given back as ``state``, training goes on there and ends the same to the
     bit on the CPU. The records of epochs that were done before come first again.
@@ -136,8 +137,8 @@ class _Learner:
     def step(self, rows: np.ndarray, epoch: int, step: int) -> Tensor:
         """Learn from a batch; return the loss of each network times the molecules there that it learns from."""
         share = self.ranks.share(rows, self.counts_En)
-        seeds = [_seed(plan.seed, epoch, step, self.ranks.rank) for plan in self.plans]
-        losses_E = self._gradient(share, seeds)
+        seeds = [_seed(plan.seed, epoch, step) for plan in self.plans]
+        losses_E = self._gradient(share, len(rows), seeds)
         norms_E = self.members.clip_gradients(self.grad_clip)
         self.alarm.watch(losses_E if self.ranks.size == 1 else norms_E, norms_E, step)
         if self.device.type == "cpu":
@@ -146,13 +147,16 @@ class _Learner:
         self.schedule.step()
         return losses_E * self._numbers(self.learns_En[:, rows].sum(1))
 
-    def _gradient(self, share: Share, seeds: Sequence[int]) -> Tensor:
-        """Work out the gradient of a batch, in as many pieces as the memory asks for; return the losses."""
+    def _gradient(self, share: Share, num_molecules: int, seeds: Sequence[int]) -> Tensor:
+        """Work out the gradient of a share of a batch, in as many pieces as the memory asks for; return the losses."""
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:
-                with dropout_seeds(seeds, self.device):
-                    losses = [self._backward(piece) for piece in share.cut(self.pieces, self.counts_En)]
+                losses = []
+                for piece in share.cut(self.pieces, self.counts_En):
+                    part = None if len(piece.places) == num_molecules else self._send(piece.places)
+                    with dropout_seeds(seeds, self.device, molecules=part, num_molecules=num_molecules):
+                        losses.append(self._backward(piece))
                 return torch.stack(losses).sum(0)
             except torch.OutOfMemoryError as error:
                 if self.ranks.size > 1 or self.pieces >= len(share.rows):
@@ -161,13 +165,16 @@ class _Learner:
             let_go()
 
     def _backward(self, share: Share) -> Tensor:
-        places = send(torch.from_numpy(share.rows), self.device)
+        places = self._send(share.rows)
         outputs_EBO = self.network(self.graphs.batch(share.rows))
         known, pairs = self.known.at(places), zip(outputs_EBO, self.mask_En[:, places], strict=True)
         losses_E = torch.stack([self.loss_of(outputs, known.only(mask)) for outputs, mask in pairs])
         losses_E = losses_E * self._numbers(share.factors)
         losses_E.sum().backward()
         return losses_E.detach()
+
+    def _send(self, rows: np.ndarray) -> Tensor:
+        return send(torch.from_numpy(rows), self.device)
 
     def _numbers(self, values: Sequence[float] | np.ndarray) -> Tensor:
         return send(torch.as_tensor(values, dtype=torch.float32), self.device)
