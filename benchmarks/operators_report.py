@@ -33,15 +33,15 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
     better = {row["set"]: row["metric"] for row in rows}
     head = [f"{name} ({metric(better[name])})" for name in sets]
     lines = [
-        "| operator | width | " + " | ".join(head) + " | CPU s per 1,000 molecules |",
-        "| --- | --- |" + " --- |" * (len(sets) + 1),
+        "| operator | width | weights | " + " | ".join(head) + " | CPU s an epoch of 1,000 molecules |",
+        "| --- | --- | --- |" + " --- |" * (len(sets) + 1),
     ]
     for subject in SUBJECTS:
         mine = [row for row in rows if row["subject"] == subject]
         cells = [cell(scores[name], subject, better[name]) for name in sets]
         speed = statistics.median(1000 * row["cpu_s_per_epoch"] / row["molecules"] for row in mine)
-        width = mine[0]["network"]["hidden"]
-        lines.append(f"| `{subject.replace(', ', '` + `')}` | {width} | " + " | ".join(cells) + f" | {speed:.2f} |")
+        size = f"{mine[0]['network']['hidden']} | {mine[0]['parameters']:,}"
+        lines.append(f"| `{subject.replace(', ', '` + `')}` | {size} | " + " | ".join(cells) + f" | {speed:.2f} |")
     seeds = {name: [len(values) for values in scores[name].values()] for name in sets}
     told = "; ".join(
         f"{name} {min(n)}" if min(n) == max(n) else f"{name} {min(n)} to {max(n)}" for name, n in seeds.items()
@@ -82,7 +82,8 @@ def verdict(scores: Scores, sets: Sequence[str], better: Mapping[str, str]) -> s
         places = ranks(scores[name], better[name])
         first, second = sorted(places, key=lambda subject: places[subject])[:2]
         mean = means(scores[name])
-        spread = max((statistics.stdev(v) for v in scores[name].values() if len(v) > 1), default=0.0)
+        both = (scores[name][first], scores[name][second])
+        spread = max((statistics.stdev(values) for values in both if len(values) > 1), default=0.0)
         close = "within the spread of the seeds of" if abs(mean[first] - mean[second]) < spread else "ahead of"
         sentences.append(f"- {name}: `{first}`, {close} `{second}`")
     full = {s: statistics.mean(ranks(scores[name], better[name])[s] for name in sets) for s in SUBJECTS}
