@@ -1,6 +1,6 @@
 """From labelled molecules to a trained model: scale, fit all members in one pass, score every part of the split."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from molmp.chem.featurize import GraphOptions
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.molecule_features import least_deviations
 from molmp.errors import ConfigError
+from molmp.nn.batch import DeviceGraphs
 from molmp.nn.members import Members
 from molmp.nn.model import ModelConfig, MoleculeModel, graphs_for
 from molmp.nn.process import set_threads
@@ -25,7 +26,7 @@ from molmp.training.loss_names import check_bounds
 from molmp.training.problem import Problem
 from molmp.training.start import Start, check_freeze
 from molmp.training.state import digest
-from molmp.training.targets import Answered
+from molmp.training.targets import Answered, Targets
 from molmp.training.threshold import tune_thresholds
 from molmp.training.validation import predict_outputs
 from molmp.training.weighting import label_weights
@@ -83,9 +84,40 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     """
     where = ranks.pick_device(device)
     state = None if checkpoints is None else _last_state(checkpoints, problem, network, config, where, ranks, start)
+    check_freeze(config, network, start)
     graphs = graphs_for(network, problem.featurized.graphs, where)
     each = network_parts(problem, config.ensemble)
+    examples, plans = _material(problem, config, graphs, each, start)
+    network = replace(network, num_features=graphs.num_features)
+    models = _networks(problem, network, config, examples.targets, plans, start)
+    members = Members([model.to(where) for model in models])
+    epochs: list[Epoch] = []
+    for record in fit(members, examples, plans, config, ranks=ranks, state=state, checkpoints=checkpoints):
+        if isinstance(record, Epoch):
+            epochs.append(record)
+        yield record
+    for member in range(len(plans)):
+        yield _done([epoch for epoch in epochs if epoch.member == member])
     parts = union(each)
+    outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
+    answers, metrics = score(examples, outputs, each, len(problem.folds))
+    if config.threshold == "tuned":
+        targets = tune_thresholds(examples.targets, examples.labels[parts["val"]], answers["val"])
+        examples = replace(examples, targets=targets)
+        answers, metrics = score(examples, outputs, each, len(problem.folds))
+    weights = tuple({name: t.cpu() for name, t in members.weights(member).items()} for member in range(len(plans)))
+    sizes = {name: len(rows) for name, rows in parts.items()}
+    bundle = Bundle(
+        targets=examples.targets, options=problem.options, network=network, training=config, members=weights,
+        data=dict(problem.data) | {"split_rows": sizes}, metrics=metrics,
+    )  # fmt: skip
+    used = {name: problem.featurized.rows[rows] for name, rows in parts.items()}
+    yield Trained(bundle, [epoch._asdict() for epoch in epochs], used, answers)
+
+
+def _material(problem: Problem, config: TrainConfig, graphs: DeviceGraphs, each: Sequence[Mapping[str, np.ndarray]],
+              start: Start | None) -> tuple[Examples, list[Plan]]:  # fmt: skip
+    """What there is to learn, and which rows each network learns from."""
     labels = problem.labels[problem.featurized.rows]
     weights = np.ones(len(labels)) if problem.weights is None else problem.weights[problem.featurized.rows]
     sides = None if problem.sides is None else problem.sides[problem.featurized.rows]
@@ -101,7 +133,6 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     )
     if start is not None and start.head:
         targets = start.targets(targets)
-    check_freeze(config, network, start)
     if config.threshold == "tuned" and targets.task != "binary":
         raise ConfigError(f"threshold tuned is for targets of two classes; the task is {targets.task}")
     if sides is not None:
@@ -109,38 +140,19 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     weights = label_weights(
         targets, labels, weights, task_weights=config.task_weights, class_weight=config.class_weight, train=useful
     )
-    examples = Examples(graphs, targets, labels, weights, sides)
-    network = replace(network, num_features=graphs.num_features)
+    return Examples(graphs, targets, labels, weights, sides), plans
+
+
+def _networks(problem: Problem, network: ModelConfig, config: TrainConfig, targets: Targets, plans: Sequence[Plan],
+              start: Start | None) -> list[MoleculeModel]:  # fmt: skip
+    """One for each plan, as they are before the first step."""
     models = [new_model(network, targets.num_outputs, plan.seed) for plan in plans]
-    for model, plan in zip(models, plans, strict=True):
+    for member, (model, plan) in enumerate(zip(models, plans, strict=True)):
         fit_features(model, problem.featurized.graphs, plan.train, problem.options)
-    if start is not None:
-        for member, model in enumerate(models):
+        if start is not None:
             start.load(model, member)
             model.freeze(config.frozen_parts)
-    members = Members([model.to(where) for model in models])
-    epochs: list[Epoch] = []
-    for record in fit(members, examples, plans, config, ranks=ranks, state=state, checkpoints=checkpoints):
-        if isinstance(record, Epoch):
-            epochs.append(record)
-        yield record
-    for member in range(len(plans)):
-        yield _done([epoch for epoch in epochs if epoch.member == member])
-    outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
-    answers, metrics = score(examples, outputs, each, len(problem.folds))
-    if config.threshold == "tuned":
-        targets = tune_thresholds(targets, labels[parts["val"]], answers["val"])
-        answers, metrics = score(replace(examples, targets=targets), outputs, each, len(problem.folds))
-    weights_of_members = tuple(
-        {name: t.cpu() for name, t in members.weights(member).items()} for member in range(len(plans))
-    )
-    sizes = {name: len(rows) for name, rows in parts.items()}
-    bundle = Bundle(
-        targets=targets, options=problem.options, network=network, training=config, members=weights_of_members,
-        data=dict(problem.data) | {"split_rows": sizes}, metrics=metrics,
-    )  # fmt: skip
-    used = {name: problem.featurized.rows[rows] for name, rows in parts.items()}
-    yield Trained(bundle, [epoch._asdict() for epoch in epochs], used, answers)
+    return models
 
 
 def new_model(network: ModelConfig, num_outputs: int, seed: int) -> MoleculeModel:
