@@ -1,5 +1,6 @@
 """`molmp train`: read a table, fit a model, write a run folder."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
     from molmp.inference.describe import recipe
     from molmp.nn.process import deterministic, keep_memory, set_threads
     from molmp.run_folder import is_finished, new_folder, write_run
+    from molmp.training.baselines import compare, with_baselines
     from molmp.training.checkpoints import Checkpoints, checkpoint_folder
     from molmp.training.distributed import join
     from molmp.training.metrics import MAIN_METRIC
@@ -148,17 +150,20 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
             trained = follow(records, len(problem.split.train), config.epochs, metric)
         if folder is None:  # the main process writes what all have found
             return
+        trained = with_baselines(trained, problem, dataset.smiles)
         reasons = unreadable_rows(dataset, problem.featurized)
         for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons, dataset.sides):
             options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
         options.tell(f"recipe: {recipe(trained.bundle)}")
-    _print_summary(output, trained.bundle.metrics)
+    _print_summary(output, trained.bundle.metrics, compare(trained.bundle.metrics, problem.targets.task))
 
 
-def _print_summary(run: Path, metrics: dict[str, Any]) -> None:
+def _print_summary(run: Path, metrics: Mapping[str, Any], comparisons: list[str]) -> None:
     test = metrics["test"].items()
     click.echo("test " + "  ".join(f"{k} {v:.4f}" if v is not None else f"{k} undefined" for k, v in test))
     for part, name in (("test", "test"), ("val", "validation")) if "spread" in metrics else ():
         click.echo(f"{name} over {len(metrics['folds'])} folds: {render_spread(metrics['spread'][part])}")
+    for sentence in comparisons:
+        click.echo(sentence)
     click.echo(f"model and results in {run}")
