@@ -3,6 +3,7 @@
 from typing import Any
 
 from molmp.training.bundle import Bundle
+from molmp.training.views import seen
 
 __all__ = ["describe", "describe_in_words", "recipe"]
 
@@ -24,7 +25,7 @@ def recipe(bundle: Bundle) -> str:
     parts = [
         f"{len(bundle.members)} x {network.layer_name}, {network.steps} steps",
         f"width {network.hidden}, {network.readout}",
-        f"features {bundle.options.features}",
+        f"features {bundle.options.features}{_views(bundle)}",
         f"loss {bundle.targets.loss}",
         f"{training.epochs} epochs of batches of {training.batch_size}, learning rate {training.lr:g}",
     ]
@@ -34,6 +35,13 @@ def recipe(bundle: Bundle) -> str:
             how = "logarithm" if power is None else f"Yeo-Johnson power {power:.2f}"
             parts.append(f"{target.name} is skewed: {how}")
     return "; ".join(parts)
+
+
+def _views(bundle: Bundle) -> str:
+    """Say where networks do not see the same features."""
+    features, views = bundle.options.features, bundle.training.views
+    numbers = {int(seen(features, views, member).sum()) for member in range(bundle.training.ensemble)}
+    return ", seen by some of the networks" if len(numbers) > 1 else ""
 
 
 def describe_in_words(bundle: Bundle) -> str:

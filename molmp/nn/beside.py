@@ -44,14 +44,15 @@ class FeatureScaling(nn.Module):
         self.register_buffer("center", torch.zeros(num_features))
         self.register_buffer("factor", torch.ones(num_features))
 
-    def fit(self, features_BF: np.ndarray, least_F: np.ndarray | float = 0.0) -> None:
+    def fit(self, features_BF: np.ndarray, least_F: np.ndarray | float = 0.0, sees_F: np.ndarray | bool = True) -> None:
         """Take mean and one over the deviation of training molecules.
 
-        A deviation below ``least_F`` counts as that. A feature that never changes becomes 0 for every molecule.
+        A deviation below ``least_F`` counts as that. A feature that never changes, or that ``sees_F`` hides, becomes 0
+        for every molecule.
         """
         values = np.ma.masked_invalid(np.asarray(features_BF, np.float64))
         deviation_F = values.std(axis=0).filled(0.0)
-        factor_F = np.where(deviation_F > 1e-6, 1 / np.maximum(np.maximum(deviation_F, least_F), 1e-6), 0.0)
+        factor_F = np.where((deviation_F > 1e-6) & sees_F, 1 / np.maximum(np.maximum(deviation_F, least_F), 1e-6), 0.0)
         self.center.copy_(torch.from_numpy(values.mean(axis=0).filled(0.0)))
         self.factor.copy_(torch.from_numpy(factor_F))
 

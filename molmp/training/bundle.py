@@ -103,7 +103,7 @@ class Bundle:
             targets=Targets.from_dict(data),
             options=options,
             network=network,
-            training=TrainConfig.from_dict(data["training"]),
+            training=TrainConfig.from_dict({"views": "all", **data["training"]}),  # before there was a choice
             members=members,
             data=data["data"],
             metrics=data["metrics"],

@@ -14,7 +14,7 @@ __all__ = ["CHOICES", "PRECISIONS", "TrainConfig"]
 PRECISIONS = ("float32", "tf32", "bf16")
 """What products of matrices round their factors to in training, see :mod:`molmp.nn.precision`."""
 
-CHOICES = {"class_weight": ("none", "balanced"), "threshold": ("half", "tuned")}
+CHOICES = {"views": ("mixed", "all"), "class_weight": ("none", "balanced"), "threshold": ("half", "tuned")}
 """The options of training that are words, and the words they can be."""
 
 
@@ -44,6 +44,9 @@ class TrainConfig:
     most networks are at their best when the learning rate is low, at the end."""
     ensemble: int = 3
     """Networks trained together from different initial weights; their mean is the prediction."""
+    views: str = "mixed"
+    """What the networks see beside the graph: ``all`` features that there are, or ``mixed``: one network all, one none,
+    one the descriptors, see :mod:`molmp.training.views`."""
     seed: int = 0
     """Decides initial weights, batches and splits."""
     loss: str = "auto"

@@ -29,6 +29,7 @@ from molmp.training.state import digest
 from molmp.training.targets import Answered, Targets
 from molmp.training.threshold import tune_thresholds
 from molmp.training.validation import predict_outputs
+from molmp.training.views import seen
 from molmp.training.weighting import label_weights
 
 __all__ = ["MemberDone", "Trained", "fit_features", "new_model", "train"]
@@ -148,7 +149,8 @@ def _networks(problem: Problem, network: ModelConfig, config: TrainConfig, targe
     """One for each plan, as they are before the first step."""
     models = [new_model(network, targets.num_outputs, plan.seed) for plan in plans]
     for member, (model, plan) in enumerate(zip(models, plans, strict=True)):
-        fit_features(model, problem.featurized.graphs, plan.train, problem.options)
+        sees_F = seen(problem.options.features, config.views, member % config.ensemble)
+        fit_features(model, problem.featurized.graphs, plan.train, problem.options, sees_F)
         if start is not None:
             start.load(model, member)
             model.freeze(config.frozen_parts)
@@ -181,10 +183,12 @@ def _last_state(checkpoints: Checkpoints, problem: Problem, network: ModelConfig
     )
 
 
-def fit_features(model: MoleculeModel, graphs: MolGraphs, train: np.ndarray, options: GraphOptions) -> None:
-    """Scale what stands beside the graphs by the training molecules, in place."""
+def fit_features(
+    model: MoleculeModel, graphs: MolGraphs, train: np.ndarray, options: GraphOptions, sees_F: np.ndarray
+) -> None:
+    """Scale what stands beside the graphs by the training molecules, in place; the network sees only ``sees_F``."""
     if model.beside is not None and graphs.features is not None:
-        model.beside.fit(graphs.features[train], least_deviations(options.features))
+        model.beside.fit(graphs.features[train], least_deviations(options.features), sees_F)
 
 
 def _done(epochs: Sequence[Epoch]) -> MemberDone:
