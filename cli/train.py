@@ -109,7 +109,8 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
     """Train a model on a CSV of molecules and write it into RUN.
 
     The table may be CSV, TSV, SMI, SDF or Parquet, compressed or not. RUN gets the model, metrics.json, history.csv,
-    predictions.csv (the test molecules), unreadable.csv (rows that are not used), config.toml, and plots.
+    predictions.csv (the test molecules), unreadable.csv (rows that are not used), config.toml, plots, and
+    report.html, a page about all that.
 
     A training that was stopped, in whatever way, goes on with --resume from its last checkpoint, which is some seconds
     old; the result is the same. Checkpoints stand in RUN.resume until RUN is done.
@@ -122,7 +123,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
 
     from molmp.inference.describe import recipe
     from molmp.nn.process import deterministic, keep_memory, set_threads
-    from molmp.run_folder import is_finished, new_folder, write_run
+    from molmp.run_folder import is_finished, new_folder, write_report, write_run
     from molmp.training.baselines import compare, with_baselines
     from molmp.training.checkpoints import Checkpoints, checkpoint_folder
     from molmp.training.distributed import join
@@ -155,6 +156,8 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons, dataset.sides):
             options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
+        for note in write_report(folder, output.resolve().name, settings["device"]):
+            options.tell(note)
         options.tell(f"recipe: {recipe(trained.bundle)}")
     _print_summary(output, trained.bundle.metrics, compare(trained.bundle.metrics, problem.targets.task))
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from molmp.errors import ConfigError, MissingExtraError
+from molmp.errors import ConfigError, MissingExtraError, MolmpError
 from molmp.inference.model_file import save_bundle
 from molmp.plots import plot_curves, plot_parity, plot_roc
+from molmp.report.page import report_page
 from molmp.tables.numbers import bound_text
 from molmp.tables.write import remove_orphans, scratch_path
 from molmp.training.metrics import MAIN_METRIC
 from molmp.training.run import Trained
 
-__all__ = ["is_finished", "new_folder", "write_run"]
+__all__ = ["is_finished", "new_folder", "write_report", "write_run"]
 
 
 def is_finished(path: str | Path, config: str) -> bool:
@@ -81,6 +82,19 @@ def write_run(
         _draw(folder, trained, labels[rows], sides[rows])
     except MissingExtraError as error:
         return [f"no plots: {error}"]
+    return []
+
+
+def write_report(folder: Path, name: str, device: str = "auto") -> list[str]:
+    """Write ``report.html`` into the folder of a run that is to be called ``name``; a note where that is not possible.
+
+    It is written last: it is about all the other files.
+    """
+    try:
+        page = report_page(folder, device, name=name)
+    except MolmpError as error:
+        return [f"no report: {error}"]
+    (folder / "report.html").write_text(page, encoding="utf-8", errors="surrogateescape")
     return []
 
 

@@ -51,7 +51,7 @@ def test_a_run(table: Path, tmp_path: Path) -> None:
     files = {path.name for path in run.iterdir()}
     assert files == {
         "config.toml", "curves.png", "history.csv", "metrics.json", "model.json", "model.safetensors", "parity.png",
-        "predictions.csv",
+        "predictions.csv", "report.html",
     }  # fmt: skip
     assert "target 'carbons'; left out: id" in result.stderr
     assert "task regression" in result.stderr

@@ -28,10 +28,11 @@ MOST_EXPLAINED = 3
 """Targets whose drawings are coloured by contributions, which takes a second for each."""
 
 
-def report_page(run: str | Path, device: str = "auto") -> str:
+def report_page(run: str | Path, device: str = "auto", *, name: str | None = None) -> str:
     """Write HTML from a run's folder; it needs nothing else to be looked at.
 
-    Raises :class:`FileFormatError` where there is no model in the folder.
+    ``name`` is what the page calls the run, by default as the folder. Raises :class:`FileFormatError` where there is no
+    model in the folder.
     """
     run = Path(run)
     predictor = Predictor.load(run, device)
@@ -44,7 +45,7 @@ def report_page(run: str | Path, device: str = "auto") -> str:
     facts = describe(bundle)
     return render_page(
         "report.html",
-        name=run.resolve().name,
+        name=name or run.resolve().name,
         bundle=bundle,
         facts=facts,
         examples=[draw_smiles(smiles) for smiles in rows.smiles[:8]],
@@ -154,7 +155,7 @@ def _cards(predictor: Predictor, rows: Tested, place: int, chosen: np.ndarray, c
     item = targets.items[place]
     smiles = [rows.smiles[i] for i in chosen]
     if coloured:
-        explained = predictor.explain(smiles, target=item.name)
+        explained = predictor.explain(smiles, target=item.name, method="occlusion")
         pictures = ["" if one.mol is None else one.draw(limit=explained.limit) for one in explained]
         drawings = [Markup(picture[picture.find("<svg") :]) if picture else Markup("") for picture in pictures]
     else:
