@@ -18,7 +18,7 @@ demo: .venv/.ready
 	$(BIN)/molmp train data/sulfonamides.csv -o demo-run --force
 	$(BIN)/molmp predict data/new_molecules.csv --model demo-run -o demo-run/new_molecules.csv
 	@echo; head -n 6 demo-run/new_molecules.csv; echo ...
-	@echo; echo "predictions: demo-run/new_molecules.csv   metrics: demo-run/metrics.json   plot: demo-run/parity.png"
+	@echo; echo "predictions: demo-run/new_molecules.csv   metrics: demo-run/metrics.json   page: demo-run/report.html"
 
 test: .venv/.dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -106,3 +106,42 @@ def test_page_in_a_browser(run, tmp_path):
     out, errors = run_in_browser(report_page(run, "cpu"), tmp_path, script)
     assert re.fullmatch(r"true \d+ true", out)
     assert not errors
+
+
+QUICK = ["--hidden", "8", "--steps", "2", "--epochs", "2", "--ensemble", "1", "--no-cache"]
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "my <b>.csv"
+    path.write_text("smiles,carbons\n" + "".join(f"{'C' * n}{end},{n}\n" for n in range(1, 13) for end in "ONS"))
+    return path
+
+
+def test_training_that_is_stopped_while_it_writes_the_report_goes_on(molmp, table, tmp_path, monkeypatch):
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as context:
+        context.setattr("molmp.run_folder.report_page", stopped)
+        assert molmp("train", table, "-o", run, *QUICK).exit_code != 0
+    assert not run.exists()
+    result = molmp("train", table, "-o", run, *QUICK, "--resume")
+    assert result.exit_code == 0, result.output
+    page = (run / "report.html").read_text()
+    assert "<h1>run</h1>" in page
+    assert "my &lt;b&gt;.csv" in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == [table.name, "run"]
+
+
+def test_a_run_is_kept_where_its_report_cannot_be_written(molmp, table, tmp_path, monkeypatch):
+    def refused(*args, **kwargs):
+        raise FileFormatError("a reason")
+
+    monkeypatch.setattr("molmp.run_folder.report_page", refused)
+    result = molmp("train", table, "-o", tmp_path / "run", *QUICK)
+    assert result.exit_code == 0
+    assert "molmp: no report: a reason" in result.stderr
+    assert (tmp_path / "run" / "model.json").exists()
+    assert not (tmp_path / "run" / "report.html").exists()
