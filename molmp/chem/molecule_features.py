@@ -11,14 +11,17 @@ Rogers, Hahn: "Extended-connectivity fingerprints", 2010, doi:10.1021/ci100050t.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
+from molmp.chem.contributions import SURFACE, surface_of, surfaces
+from molmp.chem.graphs import MolGraphs
 from molmp.errors import ConfigError
 
-__all__ = ["DEFAULT_FEATURES", "FEATURES", "feature_columns", "feature_reader", "least_deviations"]
+__all__ = ["DEFAULT_FEATURES", "FEATURES", "Describer", "feature_columns", "feature_reader", "least_deviations"]
 
 FEATURES = ("none", "descriptors", "morgan", "descriptors+morgan")
 """What there is to choose from."""
@@ -50,9 +53,7 @@ def feature_columns(kind: str) -> list[str]:
         raise ConfigError(f"features must be one of {', '.join(FEATURES)}, not {kind!r}")
     names: list[str] = []
     if "descriptors" in kind:
-        names += [*PROPERTIES, "CrippenClogP_heavy", "CrippenMR_heavy"]
-        names += [f"{stem}{i}" for stem, count in (("SlogP_VSA", 12), ("SMR_VSA", 10), ("MQN", 42))
-                  for i in range(1, count + 1)]  # fmt: skip
+        names += [*PROPERTIES, *SURFACE, *(f"MQN{i}" for i in range(1, 43))]
     if "morgan" in kind:
         names += [f"morgan_{i}" for i in range(MORGAN_SIZE)]
     return names
@@ -67,8 +68,11 @@ def least_deviations(kind: str) -> np.ndarray:
     return np.array([float(name.startswith("morgan_")) for name in feature_columns(kind)])
 
 
-def feature_reader(kind: str) -> Reader | None:
+def feature_reader(kind: str, surface: bool = True) -> Reader | None:
     """A function from a molecule to its features, float32, NaN where one is undefined; None where there are none.
+
+    ``surface``: whether to compute :data:`molmp.chem.contributions.SURFACE`; they are NaN otherwise, for a caller to
+    whom :func:`molmp.chem.contributions.surfaces` gives them for many molecules at once.
 
     >>> read = feature_reader("descriptors")
     >>> columns = feature_columns("descriptors")
@@ -77,22 +81,47 @@ def feature_reader(kind: str) -> Reader | None:
     (20.23, 1.0, 9.0)
     """
     feature_columns(kind)
-    readers = [make() for name, make in (("descriptors", _descriptors), ("morgan", _morgan)) if name in kind]
+    readers = [_descriptors(surface)] if "descriptors" in kind else []
+    readers += [_morgan()] if "morgan" in kind else []
     if not readers:
         return None
     return readers[0] if len(readers) == 1 else lambda mol: np.concatenate([read(mol) for read in readers])
 
 
-def _descriptors() -> Reader:
+class Describer:
+    """Features of the molecules of a chunk: of each while it is read, and of all of them from their graphs."""
+
+    def __init__(self, kind: str, from_graphs: bool) -> None:
+        """``from_graphs``: whether the graphs will be those of the molecules seen, without more hydrogens."""
+        self.columns = feature_columns(kind)
+        self.from_graphs = from_graphs and SURFACE[0] in self.columns
+        self.read = feature_reader(kind, not self.from_graphs)
+        self.rows: list[np.ndarray] = []
+
+    def see(self, mol: Chem.Mol) -> None:
+        """Describe the next molecule."""
+        if self.read is not None:
+            self.rows.append(self.read(mol))
+
+    def beside(self, graphs: MolGraphs, again: Callable[[int], Chem.Mol]) -> MolGraphs:
+        """Put the features beside the graphs of the molecules seen; ``again(i)`` reads molecule ``i`` once more."""
+        if self.read is None:
+            return graphs
+        features = np.array(self.rows, np.float32).reshape(len(graphs), len(self.columns))
+        if self.from_graphs:
+            start = self.columns.index(SURFACE[0])
+            features[:, start : start + len(SURFACE)] = surfaces(graphs, again)
+        return replace(graphs, features=features)
+
+
+def _descriptors(surface: bool) -> Reader:
     properties = rdMolDescriptors.Properties(list(PROPERTIES))
+    blank = [np.nan] * len(SURFACE)
 
     def read(mol: Chem.Mol) -> np.ndarray:
         values = [
             *properties.ComputeProperties(mol),
-            # Without hydrogens: those of the heavy atoms are worked out once and serve the two that follow as well.
-            *rdMolDescriptors.CalcCrippenDescriptors(mol, includeHs=False),
-            *rdMolDescriptors.SlogP_VSA_(mol),
-            *rdMolDescriptors.SMR_VSA_(mol),
+            *(surface_of(mol) if surface else blank),
             *rdMolDescriptors.MQNs_(mol),
         ]
         row = np.array(values, np.float32)

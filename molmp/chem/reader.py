@@ -1,7 +1,6 @@
 """One chunk of SMILES to packed graphs: the work of one process, with neither torch nor scikit-learn."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from rdkit import Chem
@@ -10,7 +9,7 @@ from molmp.chem import smiles
 from molmp.chem.binary import binary_graphs, binary_is_known, lacks_labels, to_binary
 from molmp.chem.clock import timed
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.molecule_features import feature_columns, feature_reader
+from molmp.chem.molecule_features import Describer
 from molmp.chem.options import GraphOptions
 from molmp.chem.plain import plain_graphs
 from molmp.chem.stereo import name_stereocentres
@@ -28,7 +27,7 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
     >>> read_chunk(["CCO", ""])
     (MolGraphs(1 molecules, 3 atoms, 2 bonds), array([0]), {1: InvalidSmilesError(...)})
     """
-    describe, vectors = feature_reader(options.features), list[np.ndarray]()
+    describer = Describer(options.features, from_graphs=not options.explicit_hydrogens)
     errors: dict[int, InvalidSmilesError] = {}
     rows: list[int] = []
     buffers: list[bytes] = []
@@ -46,8 +45,7 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
             except InvalidSmilesError as error:
                 errors[row] = error
                 continue
-            if describe is not None:
-                vectors.append(describe(mol))
+            describer.see(mol)
             if options.explicit_hydrogens:
                 mol = with_hydrogens(mol, text)
             if fast:
@@ -61,10 +59,7 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
             return with_hydrogens(mol, texts[rows[molecule]]) if options.explicit_hydrogens else mol
 
         graphs = binary_graphs(buffers, kept, again) if fast else plain_graphs(list(kept.values()))
-    if describe is not None:
-        graphs = replace(
-            graphs, features=np.array(vectors, np.float32).reshape(len(rows), len(feature_columns(options.features)))
-        )
+        graphs = describer.beside(graphs, again)
     return graphs, np.array(rows, np.int64), dict(sorted(errors.items()))
 
 
