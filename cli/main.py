@@ -27,6 +27,7 @@ COMMANDS = {
     "info": "Print what a trained model is.",
     "predict": "Predict properties of the molecules in a file.",
     "report": "Write a page about a trained model.",
+    "serve": "Open a trained model as a local web page and JSON API.",
     "train": "Train a model on a CSV of molecules.",
     "tune": "Search for options that train a better model.",
 }

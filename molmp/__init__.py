@@ -27,6 +27,7 @@ _HOMES = {
     "Predictor": "molmp.inference.predictor",
     "check_model": "molmp.inference.check",
     "load": "molmp.inference.predictor",
+    "make_app": "molmp.serve.app",
     "MPNNClassifier": "molmp.estimators",
     "MPNNEmbedding": "molmp.embedding",
     "MPNNRegressor": "molmp.estimators",

@@ -51,6 +51,7 @@ def predict_table(
     delimiter: str | None = None, header: bool | None = None, columns: Sequence[str] | None = None,
     shard: Shard | None = None, on_error: str = "keep", n_jobs: int = 1, resume: bool = False,
     progress: bool = False, tell: Callable[[str], None] = lambda note: None,
+    watch: Callable[[int], None] = lambda rows: None,
 ) -> Outcome:  # fmt: skip
     """Predict the molecules of a table and write it with the predictions behind its own columns.
 
@@ -73,6 +74,8 @@ def predict_table(
         the CPU the output is that of an uninterrupted run to the byte, and torch computes with as many threads.
     tell
         Called with each sentence about what was inferred of the table.
+    watch
+        Called with the number of rows so far, batch after batch; what it raises ends the run, and leaves no output.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def predict_table(
         ):
             for note in writer.notes:
                 tell(note)
-            job = _Job(predictor, writer, on_error, kept, bar, journal)
+            job = _Job(predictor, writer, on_error, kept, bar, watch, journal)
             return job.run(_batches(table, shard), index, n_jobs)
 
 
@@ -125,6 +128,7 @@ class _Job(NamedTuple):
     on_error: str
     kept: Callable[[Row], Row] | None
     bar: Any
+    watch: Callable[[int], None]
     journal: Journal | None
 
     def run(self, batches: Iterator[list[Row]], index: int, n_jobs: int) -> Outcome:
@@ -138,6 +142,7 @@ class _Job(NamedTuple):
             total += len(rows)
             failed += len(answer.errors)
             self.bar.update(len(rows))
+            self.watch(total)
         return Outcome(total, failed)
 
     def answers(self, batches: Iterator[list[Row]], index: int, n_jobs: int) -> Iterator[tuple[list[Row], Answer]]:

@@ -1,4 +1,4 @@
-for (const table of document.querySelectorAll("table.sortable")) {
+function makeSortable(table) {
   table.querySelectorAll("th").forEach((head, column) => {
     const button = document.createElement("button");
     button.append(...head.childNodes);
@@ -18,3 +18,4 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+for (const table of document.querySelectorAll("table.sortable")) makeSortable(table);

@@ -1,0 +1,130 @@
+"""A model that many threads may ask at a time: worker processes read the molecules, one batch at a time is predicted.
+
+A molecule that hangs RDKit, or crashes it, ends a worker and not the server.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from molmp.chem.featurize import Featurized
+from molmp.chem.pool import Lost, WorkerPool
+from molmp.chem.reader import join_answers
+from molmp.errors import DataError, InvalidSmilesError
+from molmp.explain.explanation import Explanation, explain
+from molmp.inference.columns import column_types, column_values
+from molmp.inference.predictor import Answer, Predictor
+from molmp.page.drawing import MOST_ATOMS
+from molmp.serve.drawings import SECONDS, Coloured, draw_coloured, draw_molecules
+
+__all__ = ["Service", "SharedPredictor"]
+
+CHUNK = 250
+"""Molecules that a worker reads at a time: so many may stand before somebody who asks for one."""
+
+MOST_EXPLAINED = 300
+"""Atoms of a molecule that is explained: gradients of larger ones take many seconds."""
+
+
+class SharedPredictor(Predictor):
+    """A predictor for several threads, whose molecules are all read by the workers of a pool."""
+
+    def __init__(self, predictor: Predictor, pool: WorkerPool) -> None:
+        super().__init__(predictor.bundle, str(predictor.device))
+        self.pool, self.lock = pool, threading.Lock()
+
+    def read(self, smiles: Sequence[str]) -> Featurized:
+        """Featurize molecules."""
+        chunks = [smiles[start : start + CHUNK] for start in range(0, max(len(smiles), 1), CHUNK)]
+        return Featurized(*join_answers(list(self.pool.read(chunks, self.bundle.options))))
+
+    def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1) -> Iterator[Answer]:
+        """Predict batch after batch; others may be predicted in between."""
+        for batch in batches:
+            featurized = self.read(batch)
+            with self.lock:
+                answer = self.answer(featurized)
+            yield answer
+
+
+class Service:
+    """What the JSON API does, as plain Python.
+
+    Parameters
+    ----------
+    predictor
+        A model.
+    n_jobs
+        Worker processes.
+
+    Examples
+    --------
+    >>> service = Service(molmp.load("run"))  # doctest: +SKIP
+    >>> service.predict(["CCO", "C1CC"])  # doctest: +SKIP
+    [{'logS_pred': 1.1}, InvalidSmilesError(...)]
+    """
+
+    def __init__(self, predictor: Predictor, n_jobs: int = 2) -> None:
+        self.pool = WorkerPool(n_jobs)
+        self.predictor = SharedPredictor(predictor, self.pool)
+
+    def close(self) -> None:
+        """End the workers; whoever waits for one gets a ``RuntimeError``."""
+        self.pool.__exit__(None, None, None)
+
+    @property
+    def columns(self) -> dict[str, type]:
+        """What is told of a molecule, and of which type."""
+        types = column_types(self.predictor.bundle.targets)
+        return {name: kind for name, kind in types.items() if name != "error"}
+
+    def predict(self, smiles: Sequence[str]) -> list[dict[str, Any] | InvalidSmilesError]:
+        """For each molecule, in order, the values of :attr:`columns`, or why there are none."""
+        (answer,) = self.predictor.stream([smiles])
+        values = column_values(self.predictor.bundle.targets, answer)
+        return [
+            answer.errors.get(row) or {name: _plain(values[name][row]) for name in self.columns}
+            for row in range(len(smiles))
+        ]
+
+    def explain(self, smiles: str, *, target: str | None = None, of_class: str | None = None,
+                method: str = "gradients") -> Explanation:  # fmt: skip
+        """Explain a prediction; see :meth:`molmp.Predictor.explain`.
+
+        Raises :class:`ConfigError` for a target or class that there is not, and :class:`DataError` for a molecule of
+        more than 300 atoms.
+        """
+        scorer = self.predictor.scorer(target, of_class)
+        featurized = self.predictor.read([smiles])
+        if featurized.errors:
+            return Explanation(0, smiles, scorer.name, method, featurized.errors[0])
+        if featurized.graphs.num_atoms.sum() > MOST_EXPLAINED:
+            raise DataError(f"molecules of more than {MOST_EXPLAINED} atoms are not explained here; see molmp explain")
+        with self.predictor.lock:
+            (explanation,) = explain(scorer, [smiles], self.predictor.bundle.options, method=method)
+        return explanation
+
+    def draw(self, smiles: str) -> str:
+        """SVG of a molecule. Raises :class:`DataError` where there is nothing to draw."""
+        svg = self._draw(draw_molecules, smiles)
+        if not svg.startswith("<svg"):
+            raise DataError(f"{smiles[:200]!r} cannot be drawn")
+        return svg
+
+    def draw_explanation(self, explanation: Explanation) -> str | None:
+        """SVG of a molecule in the colours of its explanation, unless it has too many atoms."""
+        mol = explanation.mol
+        if mol is None or mol.GetNumAtoms() > MOST_ATOMS:
+            return None
+        return self._draw(draw_coloured, Coloured(mol, explanation.atoms, explanation.bonds, explanation.title))
+
+    def _draw(self, function: Any, row: Any) -> str:
+        ((piece,),) = self.pool.map(function, [[row]], None, SECONDS)
+        if isinstance(piece, Lost):
+            raise DataError(f"{str(row)[:200]!r} cannot be drawn: {piece.reason}")
+        return str(piece[0])
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows neither NaN nor infinity."""
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
