@@ -6,6 +6,7 @@ import re
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tiny import SMILES, tiny_bundle
 
 import molmp
 from molmp.chem import pool
+from molmp.chem.options import GraphOptions
 from molmp.errors import ConfigError, MissingExtraError
 from molmp.inference.columns import column_values
 from molmp.inference.predictor import Predictor
@@ -22,6 +24,7 @@ from molmp.serve import server
 from molmp.serve.app import make_app
 from molmp.serve.limits import BusyError, Limits, Seats
 from molmp.serve.uploads import safe_stem
+from molmp.training.bundle import Bundle
 
 HERE = "http://127.0.0.1"
 LIMITS = Limits(max_molecules=50, max_rows=1_000, max_upload=1, max_body=20_000)
@@ -45,6 +48,11 @@ def detail(answer) -> str:
 
 def send(client, content: bytes, name: str = "my table.csv", **more):
     return client.post("/api/table", files={"file": (name, content)}, **more)
+
+
+def renamed(bundle: Bundle, name: str) -> Bundle:
+    first, *others = bundle.targets.items
+    return replace(bundle, targets=replace(bundle.targets, items=(replace(first, name=name), *others)))
 
 
 def test_predictions_are_those_of_python_in_order(client, predictor):
@@ -125,9 +133,7 @@ def test_a_table_comes_back_as_molmp_predict_writes_it(client, predictor, tmp_pa
 
 
 def test_names_and_classes_of_a_model_are_no_formulas_in_the_csv():
-    bundle = tiny_bundle("binary")
-    (item,) = bundle.targets.items
-    object.__setattr__(item, "name", "=HYPERLINK(1)")
+    bundle = renamed(tiny_bundle("binary"), "=HYPERLINK(1)")
     with TestClient(make_app(Predictor(bundle, "cpu")), base_url=HERE) as client:
         head = send(client, b"smiles\nC\n").text.splitlines()[0]
     assert all(cell.lstrip('"').startswith(("smiles", "'=", "error")) for cell in head.split(","))
@@ -220,8 +226,7 @@ def test_a_molecule_that_ends_its_worker_costs_its_own_row(predictor, monkeypatc
         pool, "PROGRAM", pool.PROGRAM.replace("from molmp.chem.worker", trap + "from molmp.chem.worker")
     )
     monkeypatch.setattr("molmp.serve.service.SECONDS", 0.2)
-    bundle = tiny_bundle()
-    object.__setattr__(bundle.options, "time_limit", 0.2)
+    bundle = replace(tiny_bundle(), options=GraphOptions(time_limit=0.2))
     with TestClient(make_app(Predictor(bundle, "cpu")), base_url=HERE) as client:
         results = client.post("/api/predict", json={"smiles": ["C", "BrBr", "CC"]}).json()["results"]
         assert [result["error"] and result["error"]["code"] for result in results] == [None, code, None]
@@ -336,8 +341,7 @@ def test_the_interface_is_told(client):
 
 
 def test_a_model_from_anywhere_writes_no_markup(predictor):
-    bundle = tiny_bundle()
-    object.__setattr__(bundle.targets.items[0], "name", "<script>alert(1)</script>")
+    bundle = renamed(tiny_bundle(), "<script>alert(1)</script>")
     with TestClient(make_app(Predictor(bundle, "cpu"), name="<b>run</b>"), base_url=HERE) as client:
         page = client.get("/").text
     assert "<script>alert" not in page
