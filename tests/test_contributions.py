@@ -15,6 +15,7 @@ COMPLEXES = [
     "COc1cccc2c1[OH+][Cu-3]1(O)[O+]=C(c3ccccc3O)[N-][N+]1=C2",
     "[ClH+][Co-4]12([ClH+])([O+]=C3N=CNc4[n-][n+]1cc43)[O+]=C1N=CNc3[n-][n+]2cc31",
     "CC#[N+][Rh+2]12[O+]=C3N(C(C)=O)CC(C(=O)OC)[NH+]3[Rh+2]1([N+]#CC)[O+]=C1N(C(C)=O)CC(C(=O)OC)[NH+]12",
+    "CC(C)=[O+][Cu-3]", "NC(N)=[O+][Cu-3]", "CC(c1ccccc1)=[O+][Cu-3]",
     "C[O+](C=O)[Pt-2](C)C", "O=S(C)(=O)O[Hg]OC(C)=O", "c1ccc2c(c1)[o+]c1ccccc1n2",
 ]  # fmt: skip
 
@@ -63,7 +64,11 @@ def test_what_is_known_is_not_asked_again() -> None:
 
 
 def test_what_was_asked_before_changes_nothing() -> None:
-    graphs, texts = molecules(generated(300, seed=5))
+    drawn = [text for text in generated(150, seed=5) if "@" not in text and "/" not in text and "\\" not in text]
+    with quiet_rdkit():
+        mols = [Chem.MolFromSmiles(text) for text in drawn]
+        respelled = [Chem.MolToRandomSmilesVect(mol, 1, randomSeed=7)[0] for mol in mols if mol is not None]
+    graphs, texts = molecules([*drawn, *respelled])
 
     def again(row: int) -> Chem.Mol:
         return Chem.MolFromSmiles(texts[row])
