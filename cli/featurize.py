@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from molmp.chem.featurize import GraphOptions
-from molmp.chem.pool import count_jobs
 from molmp.chem.smiles import STANDARDIZE
 from molmp.errors import ConfigError
 
@@ -27,8 +26,11 @@ CLASSES = {
 }
 """Kinds that are transformers of molmp's."""
 
-BATCH = 1_000
-"""Rows for each process at a time."""
+MOLECULE = {"standardize", "max_atoms", "max_characters", "time_limit"}
+"""Options that all kinds have but the model's own."""
+
+BATCH = 2_000
+"""Rows at a time."""
 
 
 @click.command()
@@ -47,7 +49,7 @@ BATCH = 1_000
 @options.dialect
 @click.option("--standardize", type=click.Choice(STANDARDIZE), help="What is done to molecules first.  [default: none]")
 @click.option("--explicit-hydrogens", is_flag=True, default=None, help="Hydrogens become atoms of the graph.")
-@click.option("--max-atoms", metavar="N", type=int, help="Larger molecules are refused, for graph.  [default: 2000]")
+@options.given_limits
 @options.on_error
 @options.workers
 @engine_options
@@ -75,17 +77,16 @@ def featurize(
     from molmp.tables.features import check_output, write_features, write_graphs
 
     check_output(output, graphs=kind == "graph")
-    batch = BATCH * count_jobs(n_jobs)
     if kind == "graph":
-        _refuse(kind, given, {"standardize", "explicit_hydrogens", "max_atoms"})
+        _refuse(kind, given, MOLECULE | {"explicit_hydrogens"})
         outcome = write_graphs(
             table, output, GraphOptions(**given), smiles_column=smiles_column, on_error=on_error, n_jobs=n_jobs,
-            batch=batch, tell=options.tell, **dialect,
+            batch=BATCH, tell=options.tell, **dialect,
         )  # fmt: skip
     else:
         features = _embedding(model, given, n_jobs) if kind == "embedding" else _transformer(kind, given, n_jobs)
         outcome = write_features(
-            table, output, features, smiles_column=smiles_column, on_error=on_error, batch=batch, tell=options.tell,
+            table, output, features, smiles_column=smiles_column, on_error=on_error, batch=BATCH, tell=options.tell,
             **dialect,
         )  # fmt: skip
     options.tell(str(outcome))
@@ -116,25 +117,25 @@ def _transformer(kind: str, given: dict[str, Any], n_jobs: int) -> "Features":
 
     make = getattr(molmp, CLASSES[kind])
     known = set(make().get_params()) & {"radius", "size", "counts"}
-    _refuse(kind, given, known | {"standardize"})
-    how = given.get("standardize", "none")
+    _refuse(kind, given, known | MOLECULE)
+    graphs = GraphOptions(**{name: value for name, value in given.items() if name in MOLECULE})
     transformer = make(**{name: value for name, value in given.items() if name in known}, n_jobs=n_jobs)
     names = list(transformer.get_feature_names_out())
-    return Features(names, kind != "descriptors", lambda texts: transformer.rows_and_errors(texts, how))
+    return Features(names, kind != "descriptors", lambda batches: transformer.iter_rows(batches, graphs))
 
 
 def _embedding(model: Path | None, given: dict[str, Any], n_jobs: int) -> "Features":
     _refuse("embedding", given, set())
     if model is None:
         raise ConfigError("--kind embedding needs a trained model: --model RUN")
-    from molmp.chem.featurize import featurize
+    from molmp.chem.featurize import iter_featurize
     from molmp.inference.predictor import load
     from molmp.tables.features import Features
 
     predictor = load(model)
 
-    def read(texts: Any) -> Any:
-        featurized = featurize(texts, predictor.bundle.options, n_jobs=n_jobs)
-        return predictor.embed_featurized(featurized), featurized.errors
+    def read(batches: Any) -> Any:
+        for featurized in iter_featurize(batches, predictor.bundle.options, n_jobs=n_jobs):
+            yield predictor.embed_featurized(featurized), featurized.errors
 
     return Features([f"mpnn_{i}" for i in range(predictor.embedding_width)], False, read)

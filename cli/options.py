@@ -15,6 +15,7 @@ __all__ = [
     "config_file",
     "device",
     "dialect",
+    "given_limits",
     "limits",
     "model_defaults",
     "names",
@@ -52,14 +53,24 @@ def dialect(command: Callable[..., Any]) -> Callable[..., Any]:
                         f"character or {', '.join(_WORDS)}.  [default: told from the content]")(command)  # fmt: skip
 
 
-def limits(command: Callable[..., Any]) -> Callable[..., Any]:
+def limits(command: Callable[..., Any], *, told: bool = True) -> Callable[..., Any]:
     """Add the options for what a molecule may cost; a model remembers them."""
-    command = click.option("--time-limit", default=GraphOptions.time_limit, metavar="SECONDS",
-                           help="Processor time for a molecule; more is refused.")(command)  # fmt: skip
-    command = click.option("--max-characters", default=GraphOptions.max_characters, metavar="N",
-                           help="Longer SMILES are refused.")(command)  # fmt: skip
-    return click.option("--max-atoms", default=GraphOptions.max_atoms, metavar="N",
-                        help="Larger molecules are refused.")(command)  # fmt: skip
+    said = {
+        "time_limit": ("SECONDS", "Processor time for a molecule; more is refused."),
+        "max_characters": ("N", "Longer SMILES are refused."),
+        "max_atoms": ("N", "Larger molecules are refused."),
+    }
+    for name, (metavar, help) in said.items():
+        default = getattr(GraphOptions, name)
+        extra = {"default": default} if told else {"type": type(default)}
+        help = help if told else f"{help}  [default: {default:g}]"
+        command = click.option(f"--{name.replace('_', '-')}", metavar=metavar, help=help, **extra)(command)
+    return command
+
+
+def given_limits(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same options, ``None`` where they are not given."""
+    return limits(command, told=False)
 
 
 def names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

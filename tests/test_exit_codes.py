@@ -51,12 +51,11 @@ def at_work(tiny_model: Path) -> Iterator[Any]:
         started.append(process)
         assert process.stdin is not None
         assert process.stdout is not None
-        rows = 20_000 if filled[0] == "predict" else 2_500  # wide rows, of which a pipe holds few
-        process.stdin.write(b"smiles\n" + b"CCO\n" * rows)
+        process.stdin.write(b"smiles\n" + b"CCO\n" * 20_000)
         process.stdin.flush()
         process.stdout.readline()
         process.stdout.readline()
-        while filled[0] == "predict" and len(children(process.pid)) < 2:
+        while len(children(process.pid)) < 2:
             time.sleep(0.01)
         return process
 
@@ -85,8 +84,9 @@ def test_signals_end_a_command_and_its_workers(at_work, command: list[str], sent
 
 
 @CHILDREN
-def test_workers_end_with_a_command_that_is_killed(at_work) -> None:
-    process = at_work(*PREDICT)
+@pytest.mark.parametrize("command", [PREDICT, FEATURIZE])
+def test_workers_end_with_a_command_that_is_killed(at_work, command: list[str]) -> None:
+    process = at_work(*command)
     workers = children(process.pid)
     process.kill()
     process.communicate()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molmp.chem import featurize as module
-from molmp.chem import pool
+from molmp.chem import guard, pool
 from molmp.chem.features import ATOM_FIELDS
 from molmp.chem.featurize import GraphOptions, featurize, iter_featurize
 from molmp.chem.graphs import ARRAYS, MolGraphs
@@ -235,11 +235,11 @@ def test_a_molecule_that_ends_its_worker_is_found_and_the_rest_goes_on(n_jobs, d
     monkeypatch.setattr(module, "CHUNK", 100)
     monkeypatch.setattr(module, "SMALLEST_CHUNK", 100)
     monkeypatch.setattr(module, "TRUSTED", 0)
-    module._guard.cache_clear()
+    guard._guard.cache_clear()
     traps = [0, 158]
     texts = [TRAP if row in traps else "C" * (1 + row % 9) for row in range(400)]
     featurized = featurize(texts, GraphOptions(time_limit=0.2), n_jobs=n_jobs)
-    module._guard.cache_clear()
+    guard._guard.cache_clear()
     assert {row: (e.code, e.reason, e.row) for row, e in featurized.errors.items()} == {
         row: (code, reason, row) for row in traps
     }
@@ -305,12 +305,40 @@ def test_workers_that_cannot_begin_are_told(monkeypatch):
 
 def test_what_is_not_trusted_is_read_elsewhere(monkeypatch):
     """A hostile molecule is a long one; the user's process must not be the one that dies of it."""
-    here = []
-    monkeypatch.setattr(module, "read_chunk", lambda texts, options: here.append(texts) or read_chunk(texts, options))
+    sent = []
+    send = pool.WorkerPool.map
+    monkeypatch.setattr(
+        pool.WorkerPool, "map", lambda self, f, chunks, *a: sent.append(chunks) or send(self, f, chunks, *a)
+    )
     long = "C" * (module.TRUSTED + 1)
     parts = list(iter_featurize([["C", "CC"], ["C", long]]))
-    assert here == [["C", "CC"]]
+    assert sent == [[["C", long]]]
     assert [part.graphs.num_atoms.tolist() for part in parts] == [[1, 2], [1, module.TRUSTED + 1]]
+
+
+CAGE = "C12C3C4C1C5C2C3C45"
+CAGES = "".join([CAGE * 2, "C12C3C4C1C5C2%(767)C3C45", CAGE * 15, "C12C3C4C1C5%(767)C2C3C45", CAGE * 2,
+                 "C12C3C4C1C5C2C3CC45", CAGE * 5, "C"])  # fmt: skip
+"""Found by ``make slowest``: RDKit says that it finds no memory for the rings of these 500 characters."""
+
+
+@pytest.mark.parametrize("text", [CAGES, f"{CAGES}.F[C@H](Cl)Br"], ids=["plain", "stereo"])
+def test_cages_for_which_rdkit_finds_no_memory(text):
+    with quiet_rdkit(), pytest.raises(MemoryError):
+        Chem.SanitizeMol(Chem.MolFromSmiles(text, sanitize=False))
+    featurized = featurize(["CCO", text, "C"])
+    assert {row: error.outcome for row, error in featurized.errors.items()} == {
+        1: "too-large: RDKit finds no memory for its rings"
+    }
+    assert featurized.graphs.num_atoms.tolist() == [3, 1]
+
+
+def test_memory_that_gives_out_here_is_asked_for_elsewhere(monkeypatch):
+    def full(texts, options):
+        raise MemoryError
+
+    monkeypatch.setattr(guard, "_here", lambda function, *a, here=guard._here: here(full, *a))
+    assert featurize(["CCO", "C1"]).graphs.num_atoms.tolist() == [3]
 
 
 def test_a_bug_in_a_worker_is_not_blamed_on_molecules(monkeypatch, capfd):

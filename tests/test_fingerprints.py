@@ -28,9 +28,10 @@ from molmp import (
     RDKitFingerprint,
     TopologicalTorsionFingerprint,
 )
-from molmp.chem import descriptors, transformers
+from molmp.chem import descriptors, guard, pool, transformers
 from molmp.chem.featurize import GraphOptions, featurize
 from molmp.chem.molecules import as_smiles
+from molmp.chem.vectors import read_vectors
 from molmp.errors import ConfigError, DataError, InvalidSmilesError
 
 SMILES = [
@@ -124,7 +125,8 @@ def test_descriptors_that_fail_overflow_or_are_infinite(monkeypatch):
     table = [("fails", fails), ("inf", lambda mol: -np.inf), ("huge", lambda mol: -1e300), ("one", lambda mol: 1)]
     monkeypatch.setattr(descriptors.Descriptors, "descList", table)
     top = np.finfo(np.float32).max
-    np.testing.assert_array_equal(RDKitDescriptors().transform(["C"]), [[np.nan, np.nan, -top, 1]])
+    rows, _ = read_vectors(["C"], RDKitDescriptors()._recipe())
+    np.testing.assert_array_equal(rows, [[np.nan, np.nan, -top, 1]])
 
 
 def test_unknown_descriptor():
@@ -406,3 +408,60 @@ def test_a_molecule_that_rdkit_has_no_features_for_costs_its_own_row():
     assert np.isnan(rows).any(axis=1).tolist() == [False, True, False]
     with pytest.raises(InvalidSmilesError, match=r"row 1: .*RDKit has no features for it"):
         molmp.AtomPairFingerprint().transform(smiles)
+
+
+HUB = "[U]" + "(C)" * 60 + "C"
+"""Through its middle go more paths of seven bonds than can be counted."""
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_molecule_that_takes_for_ever_costs_its_own_row(n_jobs, sparse, monkeypatch):
+    monkeypatch.setattr(transformers, "SMALLEST_CHUNK", 4)
+    made = RDKitFingerprint(size=64, on_error="raise" if sparse else "nan", sparse=sparse, n_jobs=n_jobs)
+    smiles = [*SMILES[:5], HUB, "C1", *SMILES[5:]]
+    rows, errors = made.rows_and_errors(smiles, GraphOptions(time_limit=0.3))
+    assert {row: (error.code, error.smiles, error.row) for row, error in errors.items()} == {
+        5: ("timeout", HUB, 5), 6: ("syntax", "C1", 6)
+    }  # fmt: skip
+    rows = rows.toarray() if sparse else rows
+    np.testing.assert_array_equal(np.delete(rows, [5, 6], axis=0), RDKitFingerprint(size=64).transform(SMILES))
+    assert (rows[5:7] == 0).all() if sparse else np.isnan(rows[5:7]).all()
+
+
+@pytest.mark.parametrize("maker", [MorganFingerprint(size=16), RDKitDescriptors(["MolWt"])], ids=name)
+def test_a_molecule_that_ends_the_process_costs_its_own_row(maker, monkeypatch):
+    """As where RDKit crashes: at long texts, and at any where the columns are not known to be safe."""
+    trap = "C" * 1500
+    monkeypatch.setattr(
+        pool, "PROGRAM",
+        pool.PROGRAM.replace(
+            "from molmp.chem.worker import serve;",
+            "import os; from molmp.chem import molecules as m; read = m.read_text; "
+            f"m.read_text = lambda t, *a: os.abort() if len(t) == {len(trap)} else read(t, *a); "
+            "from molmp.chem.worker import serve;",
+        ),
+    )  # fmt: skip
+    guard._guard.cache_clear()
+    rows, errors = clone(maker).set_params(on_error="nan").rows_and_errors(["CCO", trap, "C"])
+    guard._guard.cache_clear()
+    assert {row: error.outcome for row, error in errors.items()} == {
+        1: "crash: the process that read it died (SIGABRT)"
+    }
+    np.testing.assert_array_equal(rows[[0, 2]], maker.transform(["CCO", "C"]))
+
+
+def test_molecules_tell_other_processes_all_that_is_known_of_them(monkeypatch):
+    """Labels of stereocentres, of which RDKit's own pickles say nothing."""
+    mols = [Chem.MolFromSmiles(smiles) for smiles in ("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "C[C@H](F)Cl")] * 4
+    made = MorganFingerprint(size=256, chirality=True)
+    here = made.transform(mols)
+    assert (here[0] != here[1]).any()
+    monkeypatch.setattr(transformers, "SMALLEST_CHUNK", 3)
+    np.testing.assert_array_equal(clone(made).set_params(n_jobs=2).transform(mols), here)
+
+
+def test_bytes_are_no_molecule():
+    rows, errors = MorganFingerprint(on_error="nan").rows_and_errors([b"CCO", MOLS[0].ToBinary(), 7, None])
+    assert np.isnan(rows).all()
+    assert [error.code for error in errors.values()] == ["syntax", "syntax", "syntax", "empty"]

@@ -79,7 +79,7 @@ def test_features(source, tmp_path, kind, on_error):
     def make() -> Features:
         transformer = getattr(molmp, kind)(**({"size": 32} if kind == "MorganFingerprint" else {}))
         names = list(transformer.get_feature_names_out())
-        return Features(names, kind == "MorganFingerprint", lambda texts: transformer.rows_and_errors(texts, "none"))
+        return Features(names, kind == "MorganFingerprint", transformer.iter_rows)
 
     whole = tmp_path / "whole.parquet"
     write_features(

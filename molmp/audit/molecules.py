@@ -1,13 +1,18 @@
 """What each molecule of a table is: identities at four levels, fingerprint, fragments; or why it cannot be read."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from functools import cache
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors, rdMolHash
 
-from molmp.chem.molecules import read_molecules
+from molmp.chem.clock import timed
+from molmp.chem.guard import run_chunks
+from molmp.chem.molecules import read_molecule
+from molmp.chem.options import GraphOptions
+from molmp.chem.pool import Lost, count_jobs
 from molmp.chem.similarity import SIZE, morgan_bits
 from molmp.chem.smiles import quiet_rdkit
 from molmp.errors import InvalidSmilesError
@@ -44,43 +49,78 @@ class Molecules(NamedTuple):
 
 
 def read_facts(smiles: Sequence[str], standardize: str = "none", n_jobs: int | None = None) -> Molecules:
-    """Read molecules, brought into a standard form first where that is wanted.
+    """Read molecules, brought into a standard form first where that is wanted, in processes of their own.
 
     >>> facts = read_facts(["C[C@H](N)C(=O)O", "CC([NH3+])C(=O)[O-].[Na+]", "C1"])
     >>> facts.flat, facts.kind, facts.errors[2].reason
     (['CC(N)C(=O)O', 'CC(N)C(=O)O'], ['one', 'salt'], 'ring 1 is not closed')
     """
-    from joblib import Parallel, delayed
-
+    options = GraphOptions(standardize=standardize)
     chunks = [smiles[start : start + CHUNK] for start in range(0, len(smiles), CHUNK)]
-    jobs = Parallel(n_jobs=n_jobs if len(chunks) > 1 else 1)
-    return _joined(jobs(delayed(_read)(chunk, standardize) for chunk in chunks))
+    parts = run_chunks(_read, chunks, options, options.time_limit, jobs=count_jobs(n_jobs), trusted=lambda chunk: False)
+    return _joined([_lost(part) if isinstance(part, Lost) else part for pieces in parts for part in pieces])
 
 
-def _read(smiles: Sequence[str], standardize: str) -> Molecules:
+def _lost(lost: Lost) -> Molecules:
+    return _gathered([], {0: lost.error(0)})
+
+
+class _Fact(NamedTuple):
+    """One molecule; its fields are those of :class:`Molecules`."""
+
+    row: int
+    exact: str
+    parent: str
+    flat: str
+    skeleton: str
+    kind: str
+    bits: np.ndarray
+    atoms: int
+
+
+def _read(smiles: Sequence[str], options: GraphOptions) -> Molecules:
+    facts: list[_Fact] = []
+    errors: dict[int, InvalidSmilesError] = {}
+    with quiet_rdkit():
+        for row, text in timed(smiles):
+            try:
+                facts.append(_fact(row, read_molecule(text, options, row)))
+            except InvalidSmilesError as error:
+                errors[row] = error
+            except RuntimeError as error:  # an invariant of RDKit's, as by a metal of many bonds
+                why = f"RDKit has no features for it: {' '.join(str(error).split())[:200]}"
+                errors[row] = InvalidSmilesError(text, "valence", why, row)
+    return _gathered(facts, errors)
+
+
+@cache
+def _tools() -> tuple[Any, Any, Any]:
     from rdkit.Chem.MolStandardize import rdMolStandardize
 
-    mols, errors = read_molecules(smiles, standardize)
-    rows = [row for row, mol in enumerate(mols) if mol is not None]
-    known = [mol for mol in mols if mol is not None]
-    largest = rdMolStandardize.LargestFragmentChooser(preferOrganic=True)
-    uncharger, remover = rdMolStandardize.Uncharger(), rdMolStandardize.FragmentRemover()
-    exact, parent, flat, skeleton, kind = [], [], [], [], []
-    with quiet_rdkit():
-        for mol in known:
-            exact.append(Chem.MolToSmiles(mol))
-            several = "." in exact[-1]
-            kind.append("one" if not several else _kind(remover.remove(mol)))
-            main = mol
-            if several or Chem.GetFormalCharge(mol):
-                main = uncharger.uncharge(largest.choose(mol))
-            parent.append(exact[-1] if main is mol else Chem.MolToSmiles(main))
-            flat.append(_flat(main, parent[-1]))
-            graph = rdMolHash.MolHash(main, rdMolHash.HashFunction.ElementGraph)
-            skeleton.append(f"{graph} {rdMolDescriptors.CalcMolFormula(main)}")
-        bits = morgan_bits(known)
-    atoms = np.array([mol.GetNumHeavyAtoms() for mol in known], np.int64)
-    return Molecules(np.array(rows, np.int64), exact, parent, flat, skeleton, kind, bits, atoms, errors)
+    chooser = rdMolStandardize.LargestFragmentChooser(preferOrganic=True)
+    return rdMolStandardize.FragmentRemover(), chooser, rdMolStandardize.Uncharger()
+
+
+def _fact(row: int, mol: Chem.Mol) -> _Fact:
+    remover, chooser, uncharger = _tools()
+    exact = str(Chem.MolToSmiles(mol))
+    several, main = "." in exact, mol
+    kind = "one" if not several else _kind(remover.remove(mol))
+    if several or Chem.GetFormalCharge(mol):
+        main = uncharger.uncharge(chooser.choose(mol))
+    parent = exact if main is mol else str(Chem.MolToSmiles(main))
+    graph = rdMolHash.MolHash(main, rdMolHash.HashFunction.ElementGraph)
+    skeleton = f"{graph} {rdMolDescriptors.CalcMolFormula(main)}"
+    return _Fact(row, exact, parent, _flat(main, parent), skeleton, kind, morgan_bits([mol])[0], mol.GetNumHeavyAtoms())
+
+
+def _gathered(facts: Sequence[_Fact], errors: dict[int, InvalidSmilesError]) -> Molecules:
+    rows, exact, parent, flat, skeleton, kind, bits, atoms = zip(*facts, strict=True) if facts else ((),) * 8
+    packed = np.array(bits, np.uint8).reshape(-1, SIZE // 8)
+    return Molecules(
+        np.array(rows, np.int64), [*exact], [*parent], [*flat], [*skeleton], [*kind], packed, np.array(atoms, np.int64),
+        errors,
+    )  # fmt: skip
 
 
 def _kind(rest: Chem.Mol) -> str:

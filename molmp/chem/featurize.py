@@ -1,18 +1,17 @@
 """Many SMILES to packed graphs: in order, every row accounted for, over as many processes as wanted."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
-from itertools import chain, islice
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from molmp.chem.graphs import MolGraphs
+from molmp.chem.guard import longest_text, run_chunks
 from molmp.chem.options import GraphOptions
-from molmp.chem.pool import WorkerPool, count_jobs
+from molmp.chem.pool import answer_of, count_jobs
 from molmp.chem.reader import Answer, join_answers, read_chunk
 from molmp.errors import InvalidSmilesError
 
@@ -92,26 +91,9 @@ def _cut(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def _read(chunks: Iterable[Sequence[str]], options: GraphOptions, jobs: int) -> Iterator[Answer]:
-    chunks = iter(chunks)
-    first = list(islice(chunks, 2))
-    chunks = chain(first, chunks)
-    if jobs == 1 or len(first) < 2:  # to start processes takes longer than one chunk
-        yield from (_read_here(chunk, options) for chunk in chunks)
-        return
-    with WorkerPool(jobs) as pool:
-        yield from pool.read(chunks, options)
+    parts = run_chunks(read_chunk, chunks, options, options.time_limit, jobs=jobs, trusted=partial(_trusted, options))
+    return map(answer_of, parts)
 
 
-def _read_here(chunk: Sequence[str], options: GraphOptions) -> Answer:
-    """Read a chunk in this process, but in another one where a molecule might keep it for long or crash it."""
-    longest = max((len(text) for text in chunk if isinstance(text, str)), default=0)
-    if longest <= TRUSTED and options.standardize != "tautomer":
-        return read_chunk(chunk, options)
-    (answer,) = _guard(os.getpid()).read([chunk], options)
-    return answer
-
-
-@cache
-def _guard(process: int) -> WorkerPool:
-    """One worker for all that is not trusted, until this process ends; after a fork there must be another."""
-    return WorkerPool(1)
+def _trusted(options: GraphOptions, chunk: Sequence[str]) -> bool:
+    return options.standardize != "tautomer" and longest_text(chunk) <= TRUSTED

@@ -4,18 +4,16 @@ All take SMILES or RDKit molecules as a list, an array, a pandas or polars colum
 Nothing is learned from data, so ``transform`` works without ``fit``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
-from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
-
 from molmp.chem.descriptors import descriptor_names, descriptor_reader
-from molmp.chem.featurize import GraphOptions, featurize
+from molmp.chem.featurize import TRUSTED, GraphOptions, featurize
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.molecules import as_smiles, raise_for_errors
 from molmp.chem.transformers import MoleculeTransformer, RowTransformer
+from molmp.chem.vectors import Recipe, fingerprint_reader, maccs_reader
 
 __all__ = [
     "AtomPairFingerprint", "GraphFeaturizer", "MACCSKeys", "MorganFingerprint", "RDKitDescriptors", "RDKitFingerprint",
@@ -65,15 +63,19 @@ class _HashedFingerprint(RowTransformer):
     stem: str
     """What the names of the columns begin with."""
 
-    def _generator(self) -> Any:
+    trusted = TRUSTED
+
+    def _generator(self) -> tuple[str, dict[str, Any]]:
+        """Which of RDKit's generators, and its settings."""
         raise NotImplementedError
 
     def _names(self) -> list[str]:
         return [f"{self.stem}_{column}" for column in range(self.size)]
 
-    def _reader(self) -> Callable[[Chem.Mol], np.ndarray]:
-        generator = self._generator()
-        return generator.GetCountFingerprintAsNumPy if self.counts else generator.GetFingerprintAsNumPy
+    def _recipe(self) -> Recipe:
+        generator, settings = self._generator()
+        make = partial(fingerprint_reader, generator, self.counts, fpSize=self.size, **settings)
+        return Recipe(make, self.size, self.sparse, trusted=self.trusted)
 
 
 class MorganFingerprint(_HashedFingerprint):
@@ -96,7 +98,7 @@ class MorganFingerprint(_HashedFingerprint):
     on_error
         ``"raise"`` names every unreadable molecule; ``"nan"`` gives rows of NaN.
     n_jobs
-        Processes, as joblib has it.
+        Processes, -1 for all processors.
 
     Examples
     --------
@@ -120,10 +122,8 @@ class MorganFingerprint(_HashedFingerprint):
     def stem(self) -> str:  # type: ignore[override]
         return f"morgan{self.radius}"
 
-    def _generator(self) -> Any:
-        return rdFingerprintGenerator.GetMorganGenerator(
-            radius=self.radius, fpSize=self.size, includeChirality=self.chirality
-        )
+    def _generator(self) -> tuple[str, dict[str, Any]]:
+        return "GetMorganGenerator", {"radius": self.radius, "includeChirality": self.chirality}
 
 
 class AtomPairFingerprint(_HashedFingerprint):
@@ -147,10 +147,8 @@ class AtomPairFingerprint(_HashedFingerprint):
         self.on_error = on_error
         self.n_jobs = n_jobs
 
-    def _generator(self) -> Any:
-        return rdFingerprintGenerator.GetAtomPairGenerator(
-            maxDistance=self.max_distance, fpSize=self.size, includeChirality=self.chirality
-        )
+    def _generator(self) -> tuple[str, dict[str, Any]]:
+        return "GetAtomPairGenerator", {"maxDistance": self.max_distance, "includeChirality": self.chirality}
 
 
 class TopologicalTorsionFingerprint(_HashedFingerprint):
@@ -173,14 +171,15 @@ class TopologicalTorsionFingerprint(_HashedFingerprint):
         self.on_error = on_error
         self.n_jobs = n_jobs
 
-    def _generator(self) -> Any:
-        return rdFingerprintGenerator.GetTopologicalTorsionGenerator(fpSize=self.size, includeChirality=self.chirality)
+    def _generator(self) -> tuple[str, dict[str, Any]]:
+        return "GetTopologicalTorsionGenerator", {"includeChirality": self.chirality}
 
 
 class RDKitFingerprint(_HashedFingerprint):
     """RDKit's own: subgraphs of 1 to ``max_path`` bonds; parameters as in :class:`MorganFingerprint`."""
 
     stem = "rdkit"
+    trusted = 0  # a hub has more paths through it than can be counted
 
     def __init__(
         self, max_path: int = 7, size: int = 2048, counts: bool = False, sparse: bool = False,
@@ -193,8 +192,8 @@ class RDKitFingerprint(_HashedFingerprint):
         self.on_error = on_error
         self.n_jobs = n_jobs
 
-    def _generator(self) -> Any:
-        return rdFingerprintGenerator.GetRDKitFPGenerator(maxPath=self.max_path, fpSize=self.size)
+    def _generator(self) -> tuple[str, dict[str, Any]]:
+        return "GetRDKitFPGenerator", {"maxPath": self.max_path}
 
 
 class MACCSKeys(RowTransformer):
@@ -211,8 +210,8 @@ class MACCSKeys(RowTransformer):
     def _names(self) -> list[str]:
         return [f"maccs_{key}" for key in range(1, 167)]
 
-    def _reader(self) -> Callable[[Chem.Mol], np.ndarray]:
-        return lambda mol: np.array(rdMolDescriptors.GetMACCSKeysFingerprint(mol), np.float32)[1:]  # there is no key 0
+    def _recipe(self) -> Recipe:
+        return Recipe(maccs_reader, 166, self.sparse, trusted=TRUSTED)
 
 
 class RDKitDescriptors(RowTransformer):
@@ -234,5 +233,6 @@ class RDKitDescriptors(RowTransformer):
     def _names(self) -> list[str]:
         return descriptor_names(self.names)
 
-    def _reader(self) -> Callable[[Chem.Mol], np.ndarray]:
-        return descriptor_reader(self._names())
+    def _recipe(self) -> Recipe:
+        names = self._names()
+        return Recipe(partial(descriptor_reader, names), len(names))

@@ -5,10 +5,11 @@ from typing import Any
 
 from rdkit import Chem
 
-from molmp.chem.smiles import parse_smiles, quiet_rdkit, standardize
+from molmp.chem.options import GraphOptions
+from molmp.chem.smiles import check_text, quiet_rdkit, read_text, standardize
 from molmp.errors import DataError, InvalidSmilesError
 
-__all__ = ["as_list", "as_smiles", "raise_for_errors", "read_molecules"]
+__all__ = ["as_list", "as_smiles", "raise_for_errors", "read_molecule", "read_molecules"]
 
 MOST_REASONS = 20
 
@@ -55,21 +56,35 @@ def read_molecules(
     items: Iterable[Any], how: str = "none"
 ) -> tuple[list[Chem.Mol | None], dict[int, InvalidSmilesError]]:
     """Molecules of SMILES, None where there is an error, brought into the standard form ``how``."""
+    options = GraphOptions(standardize=how)
     mols: list[Chem.Mol | None] = []
     errors: dict[int, InvalidSmilesError] = {}
     for row, item in enumerate(items):
         try:
-            mols.append(standardize(_molecule(item), how))
+            mols.append(read_molecule(item, options, row))
         except InvalidSmilesError as error:
-            errors[row] = InvalidSmilesError(error.smiles, error.code, error.reason, row)
+            errors[row] = error
             mols.append(None)
     return mols, errors
 
 
-def _molecule(item: Any) -> Chem.Mol:
-    if isinstance(item, Chem.Mol) and item.GetNumAtoms() > 0:
-        return item
-    return parse_smiles("" if isinstance(item, Chem.Mol) else item)
+def read_molecule(item: Any, options: GraphOptions = GraphOptions(), row: int | None = None) -> Chem.Mol:
+    """Molecule of a SMILES, or a molecule itself, within the limits of ``options`` and in its standard form.
+
+    Raises
+    ------
+    InvalidSmilesError
+        Also for a molecule without atoms.
+    """
+    mol = item
+    if not isinstance(item, Chem.Mol) or item.GetNumAtoms() == 0:
+        text = check_text("" if isinstance(item, Chem.Mol) else item, row, options.max_atoms, options.max_characters)
+        with quiet_rdkit():
+            mol = read_text(text, row, options.max_atoms)
+    try:
+        return standardize(mol, options.standardize)
+    except InvalidSmilesError as error:
+        raise InvalidSmilesError(error.smiles, error.code, error.reason, row) from None
 
 
 def raise_for_errors(errors: Mapping[int, InvalidSmilesError]) -> None:

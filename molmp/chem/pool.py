@@ -26,7 +26,7 @@ from molmp.chem.reader import Answer, join_answers, read_chunk
 from molmp.chem.worker import NO_MEMORY
 from molmp.errors import ConfigError, EngineError, InvalidSmilesError
 
-__all__ = ["Lost", "WorkerPool", "count_jobs"]
+__all__ = ["Lost", "WorkerPool", "answer_of", "count_jobs"]
 
 PROGRAM = "import sys; sys.path[:] = {path!r}; from molmp.chem.worker import serve; serve()"
 
@@ -65,6 +65,11 @@ class Lost(NamedTuple):
         return InvalidSmilesError(str(self.row), self.code, self.reason, row)
 
 
+def answer_of(pieces: Sequence[Answer | Lost]) -> Answer:
+    """The answer for a chunk of SMILES, of which some rows may be lost."""
+    return join_answers([_refused(piece) if isinstance(piece, Lost) else piece for piece in pieces])
+
+
 def _refused(lost: Lost) -> Answer:
     return MolGraphs.empty(), np.zeros(0, np.int64), {0: lost.error(0)}
 
@@ -98,8 +103,7 @@ class WorkerPool:
 
     def read(self, chunks: Iterable[Sequence[str]], options: GraphOptions = GraphOptions()) -> Iterator[Answer]:
         """Read chunk after chunk; the answers come in order, and few are under way at a time."""
-        for pieces in self.map(read_chunk, chunks, options, options.time_limit):
-            yield join_answers([_refused(piece) if isinstance(piece, Lost) else piece for piece in pieces])
+        return map(answer_of, self.map(read_chunk, chunks, options, options.time_limit))
 
     def map(
         self, function: Callable[[Sequence[Any], Any], Any], chunks: Iterable[Sequence[Any]], options: Any,
@@ -183,6 +187,7 @@ class _Worker:
         return process.returncode
 
     def _ask(self, job: _Job, rows: Sequence[Any]) -> Any:
+        order = pickle.dumps((job.function, rows, job.options, job.seconds), protocol=pickle.HIGHEST_PROTOCOL)
         process = self.process or self._start()
         inbox, outbox = process.stdin, process.stdout
         assert inbox is not None
@@ -190,7 +195,7 @@ class _Worker:
         if self.place is not None:
             self.place.set(BEFORE_ROWS)
         try:
-            pickle.dump((job.function, rows, job.options, job.seconds), inbox, protocol=pickle.HIGHEST_PROTOCOL)
+            inbox.write(order)
             inbox.flush()
             return pickle.load(outbox)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):

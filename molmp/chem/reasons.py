@@ -50,7 +50,7 @@ def unreadable_reason(smiles: str) -> tuple[str, str]:
     if problems is None:
         return _syntax(smiles)
     if not problems:
-        return "valence", "RDKit cannot make sense of its valences"
+        return _beyond_rdkit(smiles)
     return CODES.get(problems[0].GetType(), "valence"), " ".join(problems[0].Message().split())
 
 
@@ -61,6 +61,17 @@ def _problems(smiles: str) -> list[Any] | None:
         return None if mol is None else list(Chem.DetectChemistryProblems(mol))
     except RuntimeError:  # an element that does not exist
         return None
+
+
+def _beyond_rdkit(smiles: str) -> tuple[str, str]:
+    """Code and reason where nothing is wrong with the chemistry."""
+    try:
+        Chem.SanitizeMol(Chem.MolFromSmiles(smiles, sanitize=False))
+    except MemoryError:
+        return "too-large", "RDKit finds no memory for its rings"
+    except (RuntimeError, ValueError):
+        pass
+    return "valence", "RDKit cannot make sense of its valences"
 
 
 def _syntax(smiles: str) -> tuple[str, str]:

@@ -97,7 +97,7 @@ def read_text(text: str, row: int | None = None, max_atoms: int = MAX_ATOMS) -> 
     """Read a text that :func:`check_text` let through; to be called within :func:`quiet_rdkit`."""
     try:
         mol = Chem.MolFromSmiles(text)
-    except RuntimeError:  # an invariant of RDKit's is violated
+    except (RuntimeError, MemoryError):  # an invariant of RDKit's is violated
         mol = None
     return _accept(mol, text, row, max_atoms)
 
@@ -112,7 +112,7 @@ def read_plain_text(text: str, row: int | None = None, max_atoms: int = MAX_ATOM
         mol = Chem.MolFromSmiles(text, _PARSE_ONLY)
         if mol is not None:
             Chem.SanitizeMol(mol)
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, MemoryError):  # the last is said of some cages, whatever memory there is
         mol = None
     return _accept(mol, text, row, max_atoms)
 

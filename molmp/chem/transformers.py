@@ -1,18 +1,18 @@
 """What the scikit-learn transformers of molecules share: their input, their checks, rows made in chunks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-import scipy.sparse
-from joblib import Parallel, delayed
-from rdkit import Chem
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from molmp.chem.molecules import as_list, raise_for_errors, read_molecules
-from molmp.chem.smiles import STANDARDIZE, quiet_rdkit
+from molmp.chem.molecules import as_list, raise_for_errors
+from molmp.chem.options import GraphOptions
+from molmp.chem.pool import count_jobs
+from molmp.chem.smiles import STANDARDIZE
+from molmp.chem.vectors import Recipe, Vectors, iter_vectors, join_vectors
 from molmp.errors import ConfigError, DataError, InvalidSmilesError
 
 __all__ = ["MoleculeTransformer", "RowTransformer"]
@@ -72,8 +72,8 @@ class RowTransformer(MoleculeTransformer):
         """Names of the columns."""
         raise NotImplementedError
 
-    def _reader(self) -> Callable[[Chem.Mol], np.ndarray]:
-        """A function from a molecule to its row; made where it is used, for RDKit's generators do not pickle."""
+    def _recipe(self) -> Recipe:
+        """How a molecule fills them; its options are those of whoever asks."""
         raise NotImplementedError
 
     def _check(self, items: list[Any]) -> None:
@@ -95,52 +95,25 @@ class RowTransformer(MoleculeTransformer):
             raise_for_errors(errors)
         return rows
 
-    def rows_and_errors(self, X: Any, standardize: str = "none") -> tuple[Any, dict[int, InvalidSmilesError]]:
+    def rows_and_errors(
+        self, X: Any, options: GraphOptions = GraphOptions()
+    ) -> tuple[Any, dict[int, InvalidSmilesError]]:
         """Rows, NaN (where sparse: empty) for what cannot be read, and the reasons by row; never raises for a molecule.
 
-        ``standardize``: what is done to the molecules first, see :func:`molmp.chem.smiles.standardize`.
+        ``options``: what is done to the molecules first, and what one may cost.
         """
-        self._validate_params()
         items = as_list(X)
+        self._validate_params()
         self._check(items)
-        width = len(self._names())
         size = min(max(SMALLEST_CHUNK, len(items) // 64), LARGEST_CHUNK)
-        chunks = [items[start : start + size] for start in range(0, len(items), size)]
-        jobs = Parallel(n_jobs=self.n_jobs if len(chunks) > 1 else 1)
-        parts = jobs(delayed(_rows)(self, chunk, width, standardize) for chunk in chunks)
-        blocks = [rows for rows, _ in parts]
-        rows = scipy.sparse.vstack(blocks, format="csr") if self.sparse else np.concatenate(blocks)
-        return rows, _numbered([errors for _, errors in parts], size)
+        chunks = (items[start : start + size] for start in range(0, len(items), size))
+        return join_vectors(list(self.iter_rows(chunks, options)))
+
+    def iter_rows(self, batches: Iterable[Sequence[Any]], options: GraphOptions = GraphOptions()) -> Iterator[Vectors]:
+        """As :meth:`rows_and_errors` for batch after batch, in order; few are held at a time."""
+        self._validate_params()
+        return iter_vectors(batches, self._recipe()._replace(options=options), count_jobs(self.n_jobs))
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Names of the columns, whatever the input's column is called."""
         return np.array(self._names(), dtype=object)
-
-
-def _rows(
-    transformer: RowTransformer, items: Sequence[Any], width: int, standardize: str
-) -> tuple[Any, dict[int, InvalidSmilesError]]:
-    mols, errors = read_molecules(items, standardize)
-    read = transformer._reader()
-    rows = np.full((len(mols), width), 0 if transformer.sparse else np.nan, np.float32)
-    with quiet_rdkit():
-        for row, mol in enumerate(mols):
-            if mol is None:
-                continue
-            try:
-                rows[row] = read(mol)
-            except RuntimeError as error:  # an invariant of RDKit's, as by a metal of many bonds
-                why = " ".join(str(error).split())[:200]
-                errors[row] = InvalidSmilesError(
-                    str(items[row]), "valence", f"RDKit has no features for it: {why}", row
-                )
-    errors = dict(sorted(errors.items()))
-    return scipy.sparse.csr_matrix(rows) if transformer.sparse else rows, errors
-
-
-def _numbered(chunks: Sequence[dict[int, InvalidSmilesError]], size: int) -> dict[int, InvalidSmilesError]:
-    return {
-        number * size + row: InvalidSmilesError(error.smiles, error.code, error.reason, number * size + row)
-        for number, errors in enumerate(chunks)
-        for row, error in errors.items()
-    }

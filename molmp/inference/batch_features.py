@@ -29,7 +29,7 @@ class BatchFeaturizer:
 
     def columns_of(self, smiles: Sequence[Any]) -> tuple[dict[str, Any], list[int]]:
         """Return the columns, and which of the rows to write."""
-        matrix, errors = self.features.read(["" if text is None else text for text in smiles])
+        ((matrix, errors),) = self.features.read([["" if text is None else text for text in smiles]])
         kept = rows_to_keep(errors, len(smiles), self.on_error, lambda i: f"row {i} of the batch")
         cells = np.array(feature_cells(self.features, matrix))
         columns: dict[str, Any] = dict(zip(self.features.names, cells.T, strict=True))

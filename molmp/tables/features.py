@@ -1,7 +1,7 @@
 """A table of molecules to graphs or to columns of features: each row once, in its place, or the reason why not."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,8 +33,8 @@ class Features(NamedTuple):
     names: Sequence[str]
     whole: bool
     """All are whole numbers, and written so."""
-    read: Callable[[Sequence[str]], tuple[np.ndarray, Errors]]
-    """Rows of float32, and why others cannot be read, by row."""
+    read: Callable[[Iterable[Sequence[str]]], Iterator[tuple[np.ndarray, Errors]]]
+    """For batch after batch of SMILES, in order: rows of float32, and why others cannot be read, by row."""
 
 
 class Outcome(NamedTuple):
@@ -102,9 +102,9 @@ def write_features(
     with _opened(source, smiles_column, delimiter, header, tell) as rows:
         sink = _arrays_sink if output.lower().endswith(ARRAYS) else _table_sink
         with sink(output, features, rows.table.layout, tell) as write:
-            for texts in rows.texts(batch):
-                read = rows.next(len(texts))
-                matrix, errors = features.read(texts)
+            for matrix, errors in features.read(rows.texts(batch)):
+                read = rows.next(len(matrix))
+                texts = [row.cells[rows.table.smiles_index] for row in read]
                 if errors and on_error == "fail":
                     first = min(errors)
                     raise DataError(_reason(read[first], errors[first]))
