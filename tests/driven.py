@@ -123,7 +123,7 @@ def open_tab(folder: Path) -> Iterator[Tab]:
     from_us, to_browser = os.pipe()
     from_browser, to_us = os.pipe()
     arguments = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--disable-background-networking",
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--disable-background-networking",
         "--disable-component-update", "--no-first-run", f"--user-data-dir={folder / 'profile'}", "about:blank",
     ]  # fmt: skip
     # The browser reads from file 3 and writes to file 4.

@@ -1,4 +1,5 @@
 // The page's buttons: paste, draw, or send a table.
+import { draw, openEditor } from "./editor.js";
 import { ask, sendTable } from "./ask.js";
 import { element, predicted, setTargets, showPredictions } from "./show.js";
 
@@ -19,6 +20,7 @@ function open(name) {
   }
   part("answer").hidden = name === "send" || !predicted().length;
   tell("");
+  if (name === "draw") openEditor(part("editor"), (smiles) => { part("drawn").value = smiles; }).catch((error) => tell(`the editor cannot be loaded: ${error.message}`, true));
 }
 for (const tab of document.querySelectorAll("[role=tab]")) tab.addEventListener("click", () => open(tab.getAttribute("aria-controls")));
 
@@ -52,6 +54,26 @@ part("paste").addEventListener("submit", (event) => { event.preventDefault(); pr
 part("smiles").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) part("paste").requestSubmit(); });
 part("examples").addEventListener("click", () => { part("smiles").value = part("examples").dataset.text; part("paste").requestSubmit(); });
 part("clear").addEventListener("click", () => { part("smiles").value = ""; part("answer").hidden = true; tell(""); part("smiles").focus(); });
+
+part("draw").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const smiles = part("drawn").value.trim();
+  predict(smiles ? [{ smiles, name: "" }] : [], part("go-drawn"));
+});
+part("drawn").addEventListener("change", async () => {
+  try {
+    await draw(part("drawn").value.trim());
+    tell("");
+  } catch {
+    tell("The editor cannot draw this SMILES.", true);
+  }
+});
+part("add-drawn").addEventListener("click", () => {
+  const smiles = part("drawn").value.trim();
+  if (!smiles) return tell("Nothing is drawn yet.", true);
+  part("smiles").value = `${part("smiles").value.trimEnd()}\n${smiles}\n`.trimStart();
+  tell("It is in the list under Paste.");
+});
 
 function save(blob, name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name }, name);
