@@ -28,6 +28,14 @@ from .engine import engine_options, ray_settings
     callback=options.names,
     help="Columns of IN to write, separated by commas.  [default: all]",
 )
+@click.option(
+    "--coverage",
+    type=float,
+    default=0.9,
+    metavar="SHARE",
+    help="Share of molecules whose interval, or set of classes, holds the truth.",
+)
+@click.option("--no-trust", is_flag=True, help="Write predictions alone.")
 @click.option("--shard", metavar="I/N", help="Predict every N-th row from the I-th on; of a folder, every N-th file.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run for OUT was stopped.")
 @options.on_error
@@ -36,14 +44,19 @@ from .engine import engine_options, ray_settings
 @engine_options
 def predict(
     table: str | None, model: Path, output: str, smiles: tuple[str, ...], smiles_column: str | None,
-    delimiter: str | None, header: bool | None, columns: tuple[str, ...], shard: str | None, resume: bool,
-    on_error: str, device: str, n_jobs: int, **engine: Any,
+    delimiter: str | None, header: bool | None, columns: tuple[str, ...], coverage: float,
+    no_trust: bool, shard: str | None, resume: bool, on_error: str, device: str, n_jobs: int, **engine: Any,
 ) -> None:  # fmt: skip
     """Predict properties of the molecules in a file.
 
     IN may be CSV, TSV, SMI, SDF or Parquet, compressed or not; - reads standard input. Every row comes out once and
     in its place: the columns of IN as they were, predictions in real units as TARGET_pred, and the reason why a row
     has none as error.
+
+    Beside a prediction stands how far to believe it: an interval (TARGET_low, TARGET_high) or a calibrated probability
+    (TARGET_calibrated) and the set of classes that it may be of (TARGET_set); in what the networks differ
+    (TARGET_spread); the training molecule nearest to it and how similar that is; whether it is in the model's domain,
+    and if not why. --no-trust writes none of it.
 
     IN may be a folder of such files; then OUT is a folder, which gets a file for each. Those that are there already
     are not predicted again.
@@ -60,7 +73,9 @@ def predict(
     unfit = {f"--{name}": value is not None for name, value in dialect.items()}
     unfit |= {"--resume": resume, "--shard": shard is not None, "--device": device != "auto", "--n-jobs": n_jobs != 1}
     ray = ray_settings(engine, output, unfit)
+    trust: dict[str, Any] = {"trust": not no_trust, "coverage": coverage}
     settings: dict[str, Any] = {"smiles_column": smiles_column, "columns": columns or None, "on_error": on_error}
+    settings |= trust
     if ray is not None:
         _predict_with_ray(str(table), model, output, settings | ray)
         return
@@ -77,7 +92,7 @@ def predict(
     keep_memory()
     predictor = load(model, device)
     if table is None:
-        options.tell(str(predict_smiles(predictor, smiles, output, on_error=on_error)))
+        options.tell(str(predict_smiles(predictor, smiles, output, on_error=on_error, tell=options.tell, **trust)))
     else:
         run = predict_folder if Path(table).is_dir() else predict_table
         options.tell(str(run(predictor, table, output, progress=True, tell=options.tell, **settings)))

@@ -33,7 +33,7 @@ def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Datas
     from molmp.chem.cache import cache_folder, cached_featurize, writable
     from molmp.tables.dataset import load_dataset
     from molmp.training.checks import problem_notes
-    from molmp.training.problem import dataset_problem, file_facts, unreadable_rows
+    from molmp.training.problem import dataset_problem, file_facts, name_molecules, unreadable_rows
 
     names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units", "delimiter",
              "header")  # fmt: skip
@@ -41,13 +41,15 @@ def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Datas
     dataset = load_dataset(table, target_columns=columns, **{name: settings[name] for name in names})
     for note in dataset.notes:
         options.tell(note)
-    graphs = GraphOptions(**fields_of(GraphOptions, settings))
+    kept = settings.get("keep_molecules", "none")
+    graphs = GraphOptions(**fields_of(GraphOptions, settings), bits=kept != "none")
     named = settings["cache"]
     cache = None if settings["no_cache"] else cache_folder() if named is None else writable(named)
     featurized = cached_featurize(dataset.smiles, graphs, cache=cache, n_jobs=settings["n_jobs"], progress=True)
     _tell_unreadable(dataset, unreadable_rows(dataset, featurized))
     split, folds = _split(dataset, featurized, settings)
     problem = dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset))
+    problem = replace(problem, names=name_molecules(dataset, kept))
     for note in problem_notes(problem):
         options.tell(note)
     return replace(problem, folds=folds), dataset

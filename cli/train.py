@@ -70,6 +70,12 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
     default=DEFAULT_FEATURES,
     help="What the network reads of a molecule beside its graph.",
 )
+@click.option(
+    "--keep-molecules",
+    type=click.Choice(("smiles", "rows", "none")),
+    default="smiles",
+    help="How the model remembers the training molecules that predictions are compared with.",
+)
 @network.options
 @_number("dropout", ModelConfig, "Share of the head's units that are dropped in training.")
 @_number("epochs", TrainConfig, "Passes over the training molecules, at most.")

@@ -115,9 +115,10 @@ class MPNNBase(BaseEstimator):
             freeze=self.freeze,
         )  # fmt: skip
         options = GraphOptions(
-            explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize, features=self.features
+            explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize, features=self.features, bits=True
         )
-        featurized = self._featurize(X, options)
+        smiles = as_smiles(X)
+        featurized = self._featurize(smiles, options)
         rows = np.arange(len(featurized.graphs))
         if len(rows) != len(labels):
             raise DataError(f"X has {len(rows)} molecules but y has {len(labels)} rows")
@@ -125,7 +126,7 @@ class MPNNBase(BaseEstimator):
         weights = None if sample_weight is None else _checked_weights(sample_weight, len(rows))
         problem = Problem(
             featurized=featurized, options=options, targets=targets, labels=labels, sides=sides, weights=weights,
-            split=Split(kept, val, rows[:0]),
+            split=Split(kept, val, rows[:0]), names=smiles,
         )  # fmt: skip
         *_, trained = train(problem, network, config, device=self.device, start=self._start(problem, network, config))
         assert isinstance(trained, Trained)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from molmp.errors import ConfigError, MissingExtraError, MolmpError
+from molmp.inference.answer import Answer
+from molmp.inference.columns import Columns
 from molmp.inference.model_file import save_bundle
 from molmp.plots import plot_curves, plot_parity, plot_roc
 from molmp.report.page import report_page
@@ -113,10 +115,12 @@ def _write_predictions(
         _class_names(y, t.classes) if targets.task == "multiclass" else list(map(bound_text, map(_cell, y), side))
         for y, side, t in zip(labels.T, sides.T, targets.items, strict=True)
     ]
-    columns = [*truth, *targets.columns(trained.answers["test"])]
+    ours = Columns.of(trained.bundle).arrays(Answer(trained.answers["test"], {}, trained.verdicts["test"]))
+    ours.pop("error")
+    columns = [*truth, *ours.values()]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["row", "smiles", *targets.names, *targets.column_names])
+        writer.writerow(["row", "smiles", *targets.names, *ours])
         for i, row in enumerate(trained.parts["test"]):
             writer.writerow([int(row) + 1, smiles[i], *(_cell(column[i]) for column in columns)])
 

@@ -84,7 +84,7 @@ def cached_featurize(
 
 def _key(texts: list[str], options: GraphOptions) -> str:
     names = column_names(ATOM_FIELDS), column_names(BOND_FIELDS)
-    content: list[Any] = [__version__, rdkit.__version__, names, options.to_dict(), texts]
+    content: list[Any] = [__version__, rdkit.__version__, names, options.to_dict(), options.bits, texts]
     return hashlib.sha256(json.dumps(content, default=repr).encode()).hexdigest()
 
 

@@ -27,6 +27,9 @@ FORMAT = "molmp-graphs-1"
 
 ARRAYS = ("atom_table", "bond_table", "atom_types", "bond_types", "begins", "ends", "num_atoms", "num_bonds")
 
+BESIDE = ("features", "bits")
+"""What may come with the graphs, a row for each molecule."""
+
 WIDTHS = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "F32": np.float32}
 """Numbers that a file may hold."""
 
@@ -53,6 +56,8 @@ class MolGraphs:
     """Bonds of each molecule, shape ``(B,)``."""
     features: np.ndarray | None = None
     """What stands beside each graph, shape ``(B, F)``, float32; see :mod:`molmp.chem.molecule_features`."""
+    bits: np.ndarray | None = None
+    """Morgan bits, packed, shape ``(B, 256)``, uint8; see :func:`molmp.chem.similarity.morgan_bits`."""
 
     @classmethod
     def pack(
@@ -93,7 +98,7 @@ class MolGraphs:
         parts = list(parts)
         if not parts:
             return cls.empty()
-        features = [p.features for p in parts if p.features is not None]
+        beside = [[a for p in parts if (a := getattr(p, name)) is not None] for name in BESIDE]
         joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ARRAYS[4:]}
         begins, ends = _smallest_together(joined["begins"], joined["ends"])
         atom_table, atom_types = _merge_tables(
@@ -105,7 +110,7 @@ class MolGraphs:
         return cls(
             atom_table, bond_table, atom_types, bond_types,
             begins, ends, _smallest(joined["num_atoms"]), _smallest(joined["num_bonds"]),
-            np.concatenate(features) if features else None,
+            *(np.concatenate(arrays) if arrays else None for arrays in beside),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -117,14 +122,13 @@ class MolGraphs:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, MolGraphs):
             return NotImplemented
-        if (self.features is None) != (other.features is None):
-            return False
         mine, theirs = self._arrays(), other._arrays()
-        return all(np.array_equal(mine[name], theirs[name], equal_nan=name == "features") for name in mine)
+        return mine.keys() == theirs.keys() and all(
+            np.array_equal(mine[name], theirs[name], equal_nan=name == "features") for name in mine
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        return arrays if self.features is None else arrays | {"features": self.features}
+        return {name: array for name in (*ARRAYS, *BESIDE) if (array := getattr(self, name)) is not None}
 
     @cached_property
     def atom_offsets(self) -> np.ndarray:
@@ -149,7 +153,7 @@ class MolGraphs:
         return type(self)(
             self.atom_table, self.bond_table, self.atom_types[atoms], self.bond_types[bonds],
             self.begins[bonds], self.ends[bonds], self.num_atoms[rows], self.num_bonds[rows],
-            None if self.features is None else self.features[rows],
+            *(None if (array := getattr(self, name)) is None else array[rows] for name in BESIDE),
         )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
@@ -189,7 +193,7 @@ class MolGraphs:
             # An empty file cannot be mapped, and a store of no molecules has no data.
             filled = os.path.getsize(path) > start
             data = np.memmap(path, np.uint8, "r", offset=start) if filled else np.zeros(0, np.uint8)
-            names = [*ARRAYS, *(["features"] if "features" in header else [])]
+            names = [*ARRAYS, *(name for name in BESIDE if name in header)]
             graphs = cls(**{name: _view(data, header[name]) for name in names})
             graphs._check_shapes()
         except (ValueError, KeyError, TypeError) as error:
@@ -204,7 +208,7 @@ class MolGraphs:
         atoms, bonds = int(self.num_atoms.sum(dtype=np.int64)), int(self.num_bonds.sum(dtype=np.int64))
         if lengths != (atoms, bonds, bonds, bonds, len(self.num_bonds)):
             raise ValueError("its arrays do not fit together")
-        if self.features is not None and self.features.shape[:-1] != (len(self),):
+        if any(array is not None and array.shape[:-1] != (len(self),) for array in (self.features, self.bits)):
             raise ValueError("its features do not fit its molecules")
 
 

@@ -30,13 +30,16 @@ class GraphOptions:
     """Longer SMILES are refused."""
     time_limit: float = 20.0
     """Seconds of processor time for one molecule, where it is read by a worker process."""
+    bits: bool = False
+    """Whether Morgan bits come with the graphs, for similarities; no property of a model, so no part of its file."""
 
     def __post_init__(self) -> None:
         if self.standardize not in STANDARDIZE:
             raise ConfigError(f"standardize must be one of {', '.join(STANDARDIZE)}, not {self.standardize!r}")
         feature_columns(self.features)
-        if type(self.explicit_hydrogens) is not bool:
-            raise ConfigError(f"explicit_hydrogens must be true or false, not {self.explicit_hydrogens!r}")
+        for name in ("explicit_hydrogens", "bits"):
+            if type(getattr(self, name)) is not bool:
+                raise ConfigError(f"{name} must be true or false, not {getattr(self, name)!r}")
         for name, most in LIMITS.items():
             value = getattr(self, name)
             number = type(value) is int or (name == "time_limit" and type(value) is float)
@@ -45,7 +48,7 @@ class GraphOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a model file."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "bits"}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

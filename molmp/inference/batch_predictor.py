@@ -14,10 +14,11 @@ import numpy as np
 from molmp.chem.featurize import Featurized, featurize
 from molmp.chem.pool import WorkerPool
 from molmp.errors import ColumnError, DataError
-from molmp.inference.columns import check_on_error, column_types, column_values, rows_to_keep
+from molmp.inference.columns import Columns, check_on_error, rows_to_keep
 from molmp.inference.model_file import load_bundle
 from molmp.inference.predictor import Predictor
 from molmp.training.bundle import Bundle
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["BatchPredictor"]
 
@@ -35,6 +36,9 @@ class BatchPredictor:
         Columns of a batch that are handed on, in this order; all where ``None``.
     on_error
         What becomes of a row without a prediction: ``keep`` it with the reason, ``drop`` it, or ``fail``.
+    trust, coverage
+        Whether there are columns of trust, see :class:`~molmp.inference.columns.Columns`, and the share of the
+        molecules whose interval, or set of classes, is to hold the truth.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     isolate
@@ -52,16 +56,20 @@ class BatchPredictor:
 
     def __init__(
         self, model: str | Path | Bundle, smiles_column: str = "smiles", *, columns: Sequence[str] | None = None,
-        on_error: str = "keep", device: str = "auto", isolate: bool = False,
+        on_error: str = "keep", trust: bool = True, coverage: float = COVERAGE, device: str = "auto",
+        isolate: bool = False,
     ) -> None:  # fmt: skip
         check_on_error(on_error)
         bundle = model if isinstance(model, Bundle) else load_bundle(model)
         self.predictor = Predictor(bundle, device)
-        self.types = column_types(bundle.targets)
+        self.ours = Columns.of(bundle, trust, coverage)
+        self.types = self.ours.types
         self.smiles_column, self.columns, self.on_error = smiles_column, columns, on_error
         self._settings: dict[str, Any] = {
             "columns": columns,
             "on_error": on_error,
+            "trust": trust,
+            "coverage": coverage,
             "device": device,
             "isolate": isolate,
         }
@@ -94,10 +102,10 @@ class BatchPredictor:
         texts = ["" if text is None or text != text else text for text in smiles]  # NaN differs from itself
         answer = self.predictor.answer(self._featurize(texts))
         kept = rows_to_keep(answer.errors, len(texts), self.on_error, lambda i: f"row {i} of the batch")
-        return column_values(self.predictor.bundle.targets, answer), kept
+        return self.ours.values(answer), kept
 
     def _featurize(self, texts: list[Any]) -> Featurized:
-        options = self.predictor.bundle.options
+        options = self.predictor.options(self.ours.trust is not None)
         if self._pool is None:
             return featurize(texts, options)
         (answer,) = self._pool.read([texts], options)
@@ -108,4 +116,4 @@ class BatchPredictor:
 
 
 def _array(values: list[Any], rows: list[int], kind: type) -> np.ndarray:
-    return np.array([values[row] for row in rows], object if kind is str else np.float64)
+    return np.array([values[row] for row in rows], object if kind is str else np.float64)  # where None becomes NaN

@@ -14,6 +14,7 @@ from molmp.inference.predictor import Predictor
 from molmp.tables import features
 from molmp.tables.shard import Shard
 from molmp.tables.write import atomic_path
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["FolderOutcome", "Task", "claim_folder", "plan_folder", "predict_folder"]
 
@@ -53,8 +54,9 @@ class FolderOutcome(NamedTuple):
 def predict_folder(
     predictor: Predictor, source: str | Path, output: str | Path, *, smiles_column: str | None = None,
     delimiter: str | None = None, header: bool | None = None,
-    columns: Sequence[str] | None = None, shard: Shard | None = None, on_error: str = "keep", n_jobs: int = 1,
-    resume: bool = False, progress: bool = False, tell: Callable[[str], None] = lambda note: None,
+    columns: Sequence[str] | None = None, shard: Shard | None = None, on_error: str = "keep", trust: bool = True,
+    coverage: float = COVERAGE, n_jobs: int = 1, resume: bool = False, progress: bool = False,
+    tell: Callable[[str], None] = lambda note: None,
 ) -> FolderOutcome:  # fmt: skip
     """Predict every table of the folder ``source`` into the folder ``output``; see :func:`predict_table`.
 
@@ -78,6 +80,8 @@ def predict_folder(
         "model": bundle_digest(predictor.bundle),
         "smiles_column": smiles_column,
         "columns": columns,
+        "trust": trust,
+        "coverage": coverage,
     }
     made_with |= {name: value for name, value in (("delimiter", delimiter), ("header", header)) if value is not None}
     claim_folder(output, made_with | {"on_error": on_error}, [task.output for task in tasks])
@@ -87,7 +91,7 @@ def predict_folder(
         try:
             outcome = tables.predict_table(
                 predictor, task.source, task.output, smiles_column=smiles_column, delimiter=delimiter, header=header,
-                columns=columns, on_error=on_error,
+                columns=columns, on_error=on_error, trust=trust, coverage=coverage,
                 n_jobs=n_jobs, resume=resume and journal_path(task.output).exists(), progress=progress,
             )  # fmt: skip
         except (MolmpError, OSError) as error:

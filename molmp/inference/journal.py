@@ -22,10 +22,11 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from molmp.errors import ConfigError, DataError, FileFormatError, InvalidSmilesError, listed
-from molmp.inference.predictor import Answer
+from molmp.inference.answer import Answer
 from molmp.tables.lock import lock_file
 from molmp.tables.write import remove_orphans
 from molmp.training.targets import Answered
+from molmp.trust.domain import Verdict
 
 __all__ = ["Journal", "journal_path"]
 
@@ -220,6 +221,10 @@ def _encode(smiles: Sequence[str], answer: Answer) -> bytes:
     }
     errors = json.dumps([[row, error.code, error.reason] for row, error in answer.errors.items()]).encode()
     arrays |= {"smiles": np.frombuffer(_digest(smiles), np.uint8), "errors": np.frombuffer(errors, np.uint8)}
+    if answer.verdict is not None:
+        texts = json.dumps(answer.verdict.reasons).encode()
+        arrays |= {f"verdict.{name}": a for name, a in answer.verdict._asdict().items() if isinstance(a, np.ndarray)}
+        arrays["verdict.reasons"] = np.frombuffer(texts, np.uint8)
     content: bytes = save(arrays)
     return content
 
@@ -233,4 +238,9 @@ def _decode(content: bytes, smiles: Sequence[str]) -> _Batch:
         row: InvalidSmilesError(smiles[row] if row < len(smiles) else "", code, reason, row)
         for row, code, reason in json.loads(arrays["errors"].tobytes())
     }
-    return _Batch(arrays["smiles"].tobytes(), Answer(targets, errors))
+    verdict = None
+    if "verdict.reasons" in arrays:
+        reasons = json.loads(arrays["verdict.reasons"].tobytes())
+        nearest, similarity = arrays["verdict.nearest"], arrays["verdict.similarity"]
+        verdict = Verdict(nearest, similarity, arrays.get("verdict.distance"), reasons)
+    return _Batch(arrays["smiles"].tobytes(), Answer(targets, errors, verdict))

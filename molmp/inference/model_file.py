@@ -1,7 +1,8 @@
-"""The model file: a folder with ``model.safetensors`` (weights) and ``model.json`` (all the rest). No pickle.
+"""The model file: a folder with ``model.safetensors`` (weights), ``domain.safetensors`` (training molecules as bits) and
+``model.json`` (all the rest). No pickle.
 
-Numbers and strings only: loading a model runs no code that comes with it. Names, shapes, types and the hash of the
-weights are checked before anything is built.
+Numbers and strings only: loading a model runs no code that comes with it. Names, shapes, types and the hashes of the
+other files are checked before anything is built.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from molmp.errors import ConfigError, FileFormatError
 from molmp.nn.model import MoleculeModel
 from molmp.training.bundle import FORMAT, Bundle
 from molmp.training.targets import Targets
+from molmp.trust.domain_file import DOMAIN_NAME, domain_bytes, read_domain
 
 __all__ = ["JSON_NAME", "WEIGHTS_NAME", "bundle_digest", "load_bundle", "save_bundle"]
 
@@ -45,14 +47,18 @@ def save_bundle(bundle: Bundle, folder: str | Path) -> None:
     """Write a model into ``folder``, which is made where it is missing; ``model.json`` comes last."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights, document = _contents(bundle)
+    weights, domain, document = _contents(bundle)
     _replace(folder / WEIGHTS_NAME, weights)
+    if domain is not None:
+        _replace(folder / DOMAIN_NAME, domain)
     _replace(folder / JSON_NAME, document)
+    if domain is None:
+        (folder / DOMAIN_NAME).unlink(missing_ok=True)
 
 
 def bundle_digest(bundle: Bundle) -> str:
     """Name a model by the sha256 of what its file would hold."""
-    return hashlib.sha256(_contents(bundle)[1]).hexdigest()  # which holds the hash of the weights
+    return hashlib.sha256(_contents(bundle)[-1]).hexdigest()  # which holds the hashes of the others
 
 
 def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
@@ -72,9 +78,10 @@ def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
     if folder.name == JSON_NAME:
         folder = folder.parent
     document = _read_json(folder)
-    raw = _read(folder, WEIGHTS_NAME)
-    if hashlib.sha256(raw).hexdigest() != document.get("weights_sha256"):
-        raise FileFormatError(f"{folder / WEIGHTS_NAME} is damaged: its content does not match the hash in {JSON_NAME}")
+    raw = _read_hashed(folder, WEIGHTS_NAME, document.get("weights_sha256"))
+    domain = None
+    if (digest := document.get("domain_sha256")) is not None:
+        domain = read_domain(_read_hashed(folder, DOMAIN_NAME, digest), folder / DOMAIN_NAME)
     try:
         weights = load(raw)
     except SafetensorError as error:
@@ -86,7 +93,7 @@ def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
         _check_sizes(document["network"])
         _check_data(document["data"])
         _check_metrics(document["metrics"])
-        bundle = Bundle.from_dict(document, _members(weights, document["num_members"]), layer)
+        bundle = Bundle.from_dict(document, _members(weights, document["num_members"]), layer, domain)
         _check_targets(bundle.targets)
         _check_weights(bundle)
     except KeyError as error:
@@ -104,11 +111,21 @@ def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
     return bundle
 
 
-def _contents(bundle: Bundle) -> tuple[bytes, bytes]:
-    """Weights and document as they are written."""
+def _contents(bundle: Bundle) -> tuple[bytes, bytes | None, bytes]:
+    """Weights, domain where there is one, and document as they are written."""
     weights = save({f"member{i}.{n}": t.contiguous() for i, m in enumerate(bundle.members) for n, t in m.items()})
     document = bundle.to_dict() | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
-    return weights, json.dumps(document, indent=1, allow_nan=False).encode()
+    domain = None if bundle.trust is None or bundle.trust.domain is None else domain_bytes(bundle.trust.domain)
+    if domain is not None:
+        document["domain_sha256"] = hashlib.sha256(domain).hexdigest()
+    return weights, domain, json.dumps(document, indent=1, allow_nan=False).encode()
+
+
+def _read_hashed(folder: Path, name: str, digest: object) -> bytes:
+    raw = _read(folder, name)
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise FileFormatError(f"{folder / name} is damaged: its content does not match the hash in {JSON_NAME}")
+    return raw
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
@@ -202,7 +219,11 @@ def _check_targets(targets: Targets) -> None:
 
 def _check_weights(bundle: Bundle) -> None:
     with torch.device("meta"), _NoInitialWeights():
-        expected = MoleculeModel(bundle.network, bundle.targets.num_outputs).state_dict()
+        model = MoleculeModel(bundle.network, bundle.targets.num_outputs)
+    expected, domain = model.state_dict(), None if bundle.trust is None else bundle.trust.domain
+    if domain is not None and domain.learned is not None and len(domain.learned.center) != model.fingerprint_width:
+        widths = len(domain.learned.center), model.fingerprint_width
+        raise FileFormatError(f"{DOMAIN_NAME} has learned fingerprints of width {widths[0]}, the network {widths[1]}")
     for number, member in enumerate(bundle.members):
         if differing := set(expected) ^ set(member):
             raise FileFormatError(f"weights and configuration differ in {sorted(differing)[0]!r}")

@@ -1,6 +1,7 @@
 """A trained model that answers for molecules: lists in memory, or an endless stream of batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from molmp.chem.featurize import Featurized, featurize, iter_featurize
 from molmp.chem.graphs import MolGraphs
-from molmp.errors import InvalidSmilesError
+from molmp.chem.options import GraphOptions
 from molmp.explain.scorer import Scorer
+from molmp.inference.answer import Answer, judge
 from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.nn.batch import GraphBatch
 from molmp.nn.device import pick_device
@@ -20,7 +22,8 @@ from molmp.nn.members import Members
 from molmp.nn.memory import in_halves
 from molmp.nn.model import graphs_for
 from molmp.training.bundle import Bundle
-from molmp.training.targets import Answered
+from molmp.trust.domain import Domain, Verdict
+from molmp.trust.trusted import COVERAGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,26 +43,14 @@ MOST_ATOMS = 200_000
 """Atoms predicted together at most, but for a molecule that has more: what bounds the memory."""
 
 
-class Answer(NamedTuple):
-    """Predictions for a batch of input rows, each row once and in its place."""
-
-    targets: list[Answered]
-    """What the model says of each target, with NaN in rows that cannot be predicted."""
-    errors: dict[int, InvalidSmilesError]
-    """By row of the batch: why it has no prediction."""
-
-    @property
-    def values(self) -> list[np.ndarray]:
-        """For each target its predictions, as ``Targets.decode`` gives them."""
-        return [answered.value for answered in self.targets]
-
-
 class _Launched(NamedTuple):
     """What the networks were given; a GPU may still be at work on it."""
 
     featurized: Featurized
     outputs: list[tuple[np.ndarray, Tensor]]
     """Input rows, and what each network gives for them, shape ``(networks, rows, num_outputs)``."""
+    fingerprints: list[Tensor]
+    """Of the first network, in the same order; none where nobody compares them."""
 
 
 class Predictor:
@@ -78,61 +69,57 @@ class Predictor:
         self.device = pick_device(device)
         self.models = bundle.models(self.device)
 
-    def predict(self, smiles: Sequence[str] | str, *, n_jobs: int = 1) -> "pd.DataFrame":
+    def predict(
+        self, smiles: Sequence[str] | str, *, trust: bool = True, coverage: float = COVERAGE, n_jobs: int = 1
+    ) -> "pd.DataFrame":
         """Predict molecules in memory.
 
         Parameters
         ----------
         smiles
             SMILES: list, array or series; a single string is one molecule. The index of a series is kept.
+        trust
+            Whether there are columns that tell how far to believe a prediction, see
+            :class:`~molmp.inference.columns.Columns`.
+        coverage
+            Probability with which an interval, or a set of classes, shall hold the truth.
         n_jobs
             Processes that read SMILES.
 
         Returns
         -------
-        One row for each SMILES in the same order: the columns of :attr:`Targets.column_names`, and ``error``, which is
-        empty or says why the row has no prediction.
+        One row for each SMILES in the same order: the columns of :attr:`Targets.column_names`, those of trust among
+        them, and ``error``, which is empty or says why the row has no prediction.
         """
         import pandas as pd
+
+        from molmp.inference.columns import Columns
 
         rows = [smiles] if isinstance(smiles, str) else list(smiles)
         index = smiles.index if isinstance(smiles, pd.Series) else None
-        answer = self.answer(featurize(rows, self.bundle.options, n_jobs=n_jobs))
-        targets = self.bundle.targets
-        table = pd.DataFrame(dict(zip(targets.column_names, targets.columns(answer.targets), strict=True)), index=index)
-        table["error"] = [answer.errors[i].outcome if i in answer.errors else "" for i in range(len(rows))]
-        return table
+        columns = Columns.of(self.bundle, trust, coverage)
+        answer = self.answer(featurize(rows, self.options(trust), n_jobs=n_jobs))
+        return pd.DataFrame(columns.arrays(answer), index=index)
 
-    def spread(self, smiles: Sequence[str] | str, *, n_jobs: int = 1) -> "pd.DataFrame":
-        """Tell how far the truth may be from the predictions of molecules in memory, as standard deviations.
+    def options(self, trust: bool = True) -> GraphOptions:
+        """How molecules are read; with ``trust`` such that they can be compared with those of training."""
+        kept = self.bundle.trust is not None and self.bundle.trust.domain is not None
+        return replace(self.bundle.options, bits=trust and kept)
 
-        Parameters are those of :meth:`predict`.
+    def spread(self, smiles: Sequence[str] | str, *, samples: int = 0, n_jobs: int = 1) -> "pd.DataFrame":
+        """Tell how far the truth may be from the predictions; see :func:`molmp.inference.deviations.deviations`."""
+        from molmp.inference.deviations import deviations
 
-        Returns
-        -------
-        One row for each SMILES in the same order. For each target, in its unit (of probability for classes):
-        ``<target>_aleatoric``, what more data would not lower; ``<target>_epistemic``, what more data would lower; and
-        ``<target>_std``, both together. NaN where the model knows nothing of it: see :class:`Answered`.
-        """
-        import pandas as pd
+        return deviations(self, smiles, samples=samples, n_jobs=n_jobs)
 
-        rows = [smiles] if isinstance(smiles, str) else list(smiles)
-        answer = self.answer(featurize(rows, self.bundle.options, n_jobs=n_jobs))
-        columns: dict[str, np.ndarray] = {}
-        for name, target in zip(self.bundle.targets.names, answer.targets, strict=True):
-            parts = {"aleatoric": target.aleatoric, "epistemic": target.epistemic, "std": target.std}
-            unknown = np.full(len(rows), np.nan)
-            columns |= {f"{name}_{part}": unknown if array is None else array for part, array in parts.items()}
-        return pd.DataFrame(columns, index=smiles.index if isinstance(smiles, pd.Series) else None)
-
-    def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1) -> Iterator[Answer]:
+    def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1, trust: bool = False) -> Iterator[Answer]:
         """Predict batch after batch, in order, in memory that does not grow; one answer for each batch.
 
         While the network is at work, ``n_jobs`` processes read the next batches. A GPU gets a batch before the answer
-        for the one before is fetched.
+        for the one before is fetched. With ``trust`` an answer has a verdict, where the model keeps molecules.
         """
         waiting: _Launched | None = None
-        for featurized in iter_featurize(batches, self.bundle.options, n_jobs=n_jobs):
+        for featurized in iter_featurize(batches, self.options(trust), n_jobs=n_jobs):
             launched = self._launch(featurized)
             if self.device.type == "cpu":
                 yield self._fetch(launched)
@@ -144,7 +131,7 @@ class Predictor:
             yield self._fetch(waiting)
 
     def answer(self, featurized: Featurized) -> Answer:
-        """Predict what was featurized."""
+        """Predict what was featurized; with a verdict where it was with :meth:`options` of trust."""
         return self._fetch(self._launch(featurized))
 
     def outputs(self, featurized: Featurized) -> np.ndarray:
@@ -191,16 +178,23 @@ class Predictor:
 
     @torch.inference_mode()
     def _launch(self, featurized: Featurized) -> _Launched:
-        def run(places: np.ndarray) -> Tensor:
-            batch = self._batch(featurized.graphs, places)
-            if batch.num_atoms < FEW_ATOMS:
-                return self._members(batch)
-            return torch.stack([model(batch) for model in self.models])
+        fingerprints: list[Tensor] = []
+        compares = featurized.graphs.bits is not None and self._domain is not None and self._domain.learned is not None
 
-        return _Launched(
-            featurized,
-            [(featurized.rows[places], in_halves(run, places, dim=1)) for places in self._together(featurized.graphs)],
-        )
+        def run(places: np.ndarray) -> Tensor:
+            batch, (first, *others) = self._batch(featurized.graphs, places), self.models
+            vector = first.fingerprint(batch) if compares or batch.num_atoms >= FEW_ATOMS else None
+            if vector is None or batch.num_atoms < FEW_ATOMS:
+                outputs = self._members(batch)
+            else:
+                outputs = torch.stack([first.answer(vector, batch), *(model(batch) for model in others)])
+            if vector is not None and compares:
+                fingerprints.append(vector)
+            return outputs
+
+        together = self._together(featurized.graphs)
+        outputs = [(featurized.rows[places], in_halves(run, places, dim=1)) for places in together]
+        return _Launched(featurized, outputs, fingerprints)
 
     def _fetch(self, launched: _Launched) -> Answer:
         targets, errors = self.bundle.targets, launched.featurized.errors
@@ -208,7 +202,17 @@ class Predictor:
         outputs = np.full((len(self.models), total, targets.num_outputs), np.nan, np.float32)
         for rows, part in launched.outputs:
             outputs[:, rows] = part.float().cpu().numpy()
-        return Answer(targets.answer(outputs), errors)
+        return Answer(targets.answer(outputs), errors, self._verdict(launched))
+
+    @property
+    def _domain(self) -> Domain | None:
+        return None if self.bundle.trust is None else self.bundle.trust.domain
+
+    def _verdict(self, launched: _Launched) -> Verdict | None:
+        if self._domain is None or (launched.featurized.graphs.bits is None and len(launched.featurized.graphs)):
+            return None
+        fingerprints = [part.float().cpu().numpy() for part in launched.fingerprints]
+        return judge(self._domain, launched.featurized, fingerprints)
 
     def scorer(self, target: str | None = None, of_class: str | None = None) -> Scorer:
         """What :mod:`molmp.explain` looks at: a target, by default the first, or a class of it, by default the last."""

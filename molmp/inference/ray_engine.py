@@ -21,7 +21,7 @@ from molmp.errors import ConfigError, DataError, DeviceError, EngineError, Missi
 from molmp.inference import tables
 from molmp.inference.batch_features import BatchFeaturizer
 from molmp.inference.batch_predictor import BatchPredictor
-from molmp.inference.columns import check_on_error, column_types
+from molmp.inference.columns import Columns, check_on_error
 from molmp.inference.folders import FolderOutcome, claim_folder
 from molmp.inference.model_file import bundle_digest
 from molmp.inference.parts import (
@@ -39,22 +39,23 @@ from molmp.tables import features
 from molmp.tables.features import Features
 from molmp.tables.read import open_table
 from molmp.training.bundle import Bundle
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["Work", "featurize_with_ray", "predict_with_ray", "run_with_ray"]
 
 
-def predict_with_ray(bundle: Bundle, source: str | Path, output: str | Path, *, on_error: str = "keep", **where: Any,
-                     ) -> FolderOutcome:  # fmt: skip
+def predict_with_ray(bundle: Bundle, source: str | Path, output: str | Path, *, on_error: str = "keep",
+                     trust: bool = True, coverage: float = COVERAGE, **where: Any) -> FolderOutcome:  # fmt: skip
     """Predict Parquet tables on the workers of a Ray cluster; options and errors are those of :func:`run_with_ray`.
 
-    ``bundle`` is the model, ``on_error`` as for :func:`~molmp.inference.tables.predict_table`. The content of the
-    files is the same as without an engine, too.
+    ``bundle`` is the model, ``on_error``, ``trust`` and ``coverage`` as for
+    :func:`~molmp.inference.tables.predict_table`. The content of the files is the same as without an engine, too.
     """
     check_on_error(on_error)
     work = Work(
-        partial(BatchPredictor, bundle, on_error=on_error, isolate=True),
-        list(column_types(bundle.targets)),
-        {"model": bundle_digest(bundle), "on_error": on_error},
+        partial(BatchPredictor, bundle, on_error=on_error, trust=trust, coverage=coverage, isolate=True),
+        list(Columns.of(bundle, trust, coverage).types),
+        {"model": bundle_digest(bundle), "on_error": on_error, "trust": trust, "coverage": coverage},
     )
     files, before, rows, failed = run_with_ray(work, source, output, **where)
     return FolderOutcome(files, before, tables.Outcome(rows, failed))

@@ -12,10 +12,11 @@ import torch
 from tqdm import tqdm
 
 from molmp.errors import ConfigError, DataError, InvalidSmilesError
-from molmp.inference.columns import ON_ERROR, check_on_error, column_types, column_values, rows_to_keep
+from molmp.inference.answer import Answer
+from molmp.inference.columns import ON_ERROR, Columns, check_on_error, rows_to_keep
 from molmp.inference.journal import Journal
 from molmp.inference.model_file import bundle_digest
-from molmp.inference.predictor import BATCH, Answer, Predictor
+from molmp.inference.predictor import BATCH, Predictor
 from molmp.nn.process import set_threads
 from molmp.tables.keep import keep_columns
 from molmp.tables.read import Table, open_table
@@ -23,6 +24,7 @@ from molmp.tables.rows import Layout, Row
 from molmp.tables.shard import Shard
 from molmp.tables.write import Writer, open_writer
 from molmp.training.bundle import versions
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["ON_ERROR", "Outcome", "predict_smiles", "predict_table"]
 
@@ -49,7 +51,8 @@ class Outcome(NamedTuple):
 def predict_table(
     predictor: Predictor, source: str | Path, output: str | Path, *, smiles_column: str | None = None,
     delimiter: str | None = None, header: bool | None = None, columns: Sequence[str] | None = None,
-    shard: Shard | None = None, on_error: str = "keep", n_jobs: int = 1, resume: bool = False,
+    shard: Shard | None = None, on_error: str = "keep", trust: bool = True, coverage: float = COVERAGE,
+    n_jobs: int = 1, resume: bool = False,
     progress: bool = False, tell: Callable[[str], None] = lambda note: None,
     watch: Callable[[int], None] = lambda rows: None,
 ) -> Outcome:  # fmt: skip
@@ -68,6 +71,9 @@ def predict_table(
         Predict only these of its rows.
     on_error
         One of :data:`ON_ERROR`.
+    trust, coverage
+        Whether there are columns of trust, see :class:`~molmp.inference.columns.Columns`, and the share of the
+        molecules whose interval, or set of classes, is to hold the truth.
     resume
         Go on where an earlier run for ``output`` was stopped, in whatever way. Files in, files out: a run of more than
         some seconds keeps its answers in ``<output>.resume`` until it is done, see :mod:`molmp.inference.journal`. On
@@ -85,6 +91,7 @@ def predict_table(
         The table cannot be used; with ``on_error="fail"`` also the first row without a prediction.
     """
     check_on_error(on_error)
+    ours = Columns.of(predictor.bundle, trust, coverage)
     with open_table(source, delimiter=delimiter, header=header, smiles_column=smiles_column) as table:
         index = table.smiles_index
         layout, kept = table.layout, None
@@ -92,30 +99,34 @@ def predict_table(
             layout, kept = keep_columns(table.where, layout, columns)
         if shard is not None and len(table.peek(shard.parts)) < shard.parts:
             raise DataError(f"{table.where} has {len(table.peek(shard.parts))} rows, fewer than {shard.parts} shards")
-        for note in table.notes:
+        for note in (*table.notes, *ours.notes):
             tell(note)
         bar = tqdm(unit="mol", unit_scale=True, desc="predict", disable=None if progress else True)
-        facts = partial(_facts, predictor, smiles_column, shard)
+        facts = partial(_facts, predictor, smiles_column, shard, ours.trust is not None)
         with (
             _journal(source, output, facts, resume, tell) as journal,
-            open_writer(output, column_types(predictor.bundle.targets), after=layout) as writer,
+            open_writer(output, ours.types, after=layout) as writer,
             bar,
         ):
             for note in writer.notes:
                 tell(note)
-            job = _Job(predictor, writer, on_error, kept, bar, watch, journal)
+            job = _Job(predictor, ours, writer, on_error, kept, bar, watch, journal)
             return job.run(_batches(table, shard), index, n_jobs)
 
 
 def predict_smiles(
-    predictor: Predictor, smiles: Sequence[str], output: str | Path, *, on_error: str = "keep"
-) -> Outcome:
+    predictor: Predictor, smiles: Sequence[str], output: str | Path, *, on_error: str = "keep", trust: bool = True,
+    coverage: float = COVERAGE, tell: Callable[[str], None] = lambda note: None,
+) -> Outcome:  # fmt: skip
     """Predict molecules given as SMILES and write a table of them; see :func:`predict_table`."""
     check_on_error(on_error)
-    (answer,) = predictor.stream([smiles])
+    ours = Columns.of(predictor.bundle, trust, coverage)
+    for note in ours.notes:
+        tell(note)
+    (answer,) = predictor.stream([smiles], trust=trust)
     kept = rows_to_keep(answer.errors, len(smiles), on_error, lambda i: f"molecule {i + 1}")
-    layout, columns = Layout(format="csv", columns=("smiles",)), column_values(predictor.bundle.targets, answer)
-    with open_writer(output, column_types(predictor.bundle.targets), after=layout) as writer:
+    layout, columns = Layout(format="csv", columns=("smiles",)), ours.values(answer)
+    with open_writer(output, ours.types, after=layout) as writer:
         writer.write(_cells(columns, kept), after=[Row(i + 1, (smiles[i],)) for i in kept])
     return Outcome(len(smiles), len(answer.errors))
 
@@ -124,6 +135,7 @@ class _Job(NamedTuple):
     """Everything that stays the same from batch to batch."""
 
     predictor: Predictor
+    ours: Columns
     writer: Writer
     on_error: str
     kept: Callable[[Row], Row] | None
@@ -156,7 +168,7 @@ class _Job(NamedTuple):
 
         if self.journal is not None:
             yield from self.journal.replay(batches, lambda row: row.cells[index])
-        for answer in self.predictor.stream(smiles(), n_jobs=n_jobs):
+        for answer in self.predictor.stream(smiles(), n_jobs=n_jobs, trust=self.ours.trust is not None):
             rows, texts = waiting.popleft()
             if self.journal is not None:
                 self.journal.add(texts, answer)
@@ -164,17 +176,17 @@ class _Job(NamedTuple):
 
     def write(self, rows: list[Row], answer: Answer) -> None:
         """Write a batch."""
-        columns = column_values(self.predictor.bundle.targets, answer)
+        columns = self.ours.values(answer)
         chosen = rows_to_keep(answer.errors, len(rows), self.on_error, lambda i: f"line {rows[i].line}")
         theirs = (rows[i] for i in chosen)
         self.writer.write(_cells(columns, chosen), after=theirs if self.kept is None else map(self.kept, theirs))
 
 
-def _facts(predictor: Predictor, smiles_column: str | None, shard: Shard | None) -> dict[str, Any]:
+def _facts(predictor: Predictor, smiles_column: str | None, shard: Shard | None, trust: bool) -> dict[str, Any]:
     """What the answers for a table depend on, besides its SMILES."""
     bundle, kind = predictor.bundle, predictor.device.type
     return {
-        "model": bundle_digest(bundle), "SMILES column": smiles_column, "shard": shard, "device": kind,
+        "model": bundle_digest(bundle), "SMILES column": smiles_column, "shard": shard, "device": kind, "trust": trust,
         "number of threads": torch.get_num_threads() if kind == "cpu" else None, "size of batches": [FIRST, BATCH],
         **{f"version of {name}": version for name, version in versions().items() if name != "python"},
     }  # fmt: skip

@@ -88,7 +88,10 @@ class MoleculeModel(nn.Module):
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Predict, shape ``(B, num_outputs)``."""
-        vector_BD = self.fingerprint(batch)
+        return self.answer(self.fingerprint(batch), batch)
+
+    def answer(self, vector_BD: Tensor, batch: GraphBatch) -> Tensor:
+        """Predict from the fingerprints of the molecules of a batch, shape ``(B, num_outputs)``."""
         if self.beside is not None:
             vector_BD = torch.cat([vector_BD, self.drop(self.beside(_features(batch)))], 1)
         output: Tensor = self.head(vector_BD)

@@ -15,11 +15,13 @@ from molmp import __version__
 from molmp.chem import molecule_features
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names
 from molmp.chem.featurize import GraphOptions
-from molmp.errors import FileFormatError
+from molmp.errors import DataError, FileFormatError
 from molmp.nn.model import ModelConfig, MoleculeModel
 from molmp.nn.operators import OPERATORS
 from molmp.training.config import TrainConfig
 from molmp.training.targets import Targets
+from molmp.trust.domain import Domain
+from molmp.trust.trusted import Trust
 
 __all__ = ["FORMAT", "Bundle", "feature_columns", "versions"]
 
@@ -41,6 +43,8 @@ class Bundle:
     """The training file: name, sha256, rows, sizes of the split."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """As in ``metrics.json``."""
+    trust: Trust | None = None
+    """How far to believe it; None for a model of molmp 0.1."""
     versions: Mapping[str, str] = field(default_factory=lambda: versions())
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -66,12 +70,14 @@ class Bundle:
             "metrics": dict(self.metrics),
             "versions": dict(self.versions),
             "created": self.created,
+            **({} if self.trust is None else {"trust": self.trust.to_dict()}),
         }
 
     @classmethod
     def from_dict(
-        cls, data: Mapping[str, Any], members: tuple[Mapping[str, torch.Tensor], ...], layer: type | None = None
-    ) -> Self:
+        cls, data: Mapping[str, Any], members: tuple[Mapping[str, torch.Tensor], ...], layer: type | None = None,
+        domain: Domain | None = None,
+    ) -> Self:  # fmt: skip
         """Inverse of :meth:`to_dict`; ``layer`` is the class of an operator that is none of molmp's.
 
         Raises
@@ -99,8 +105,9 @@ class Bundle:
                 f"the network reads {network.num_features} features of a molecule, but the file names "
                 f"{len(features.get('molecule', []))}"
             )
+        targets = Targets.from_dict(data)
         return cls(
-            targets=Targets.from_dict(data),
+            targets=targets,
             options=options,
             network=network,
             training=TrainConfig.from_dict({"views": "all", **data["training"]}),  # before there was a choice
@@ -109,7 +116,19 @@ class Bundle:
             metrics=data["metrics"],
             versions=data["versions"],
             created=data["created"],
+            trust=_trust(data, targets, domain),
         )
+
+
+def _trust(data: Mapping[str, Any], targets: Targets, domain: Domain | None) -> Trust | None:
+    if "trust" not in data:
+        return None
+    widths = {"regression": [0], "binary": [1]}.get(targets.task, [])
+    each = widths * len(targets.items) or [len(target.classes) for target in targets.items]
+    try:
+        return Trust.from_dict(data["trust"], each, domain)
+    except DataError as error:
+        raise FileFormatError(f"what it says of trust is damaged: {error}") from None
 
 
 def feature_columns(options: GraphOptions | None = None) -> dict[str, Any]:

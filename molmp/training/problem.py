@@ -9,13 +9,22 @@ from typing import Any
 import numpy as np
 
 from molmp.chem.featurize import Featurized, GraphOptions
-from molmp.errors import DataError, listed
+from molmp.errors import ConfigError, DataError, listed
 from molmp.tables.dataset import Dataset
 from molmp.tables.folds import make_folds
 from molmp.tables.splits import SIZES, Split, make_split, read_splits_file, split_by_words
 from molmp.training.targets import Target, Targets
 
-__all__ = ["Problem", "dataset_problem", "file_facts", "fold_rows", "readable_rows", "split_rows", "unreadable_rows"]
+__all__ = [
+    "Problem",
+    "dataset_problem",
+    "file_facts",
+    "fold_rows",
+    "name_molecules",
+    "readable_rows",
+    "split_rows",
+    "unreadable_rows",
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +46,9 @@ class Problem:
     folds: tuple[Split, ...] = ()
     """For cross-validation: what each network learns from. ``split`` then holds the rows of each part in any of them.
     Regression targets are scaled by all of its training rows."""
+    names: Sequence[str] | None = None
+    """What the model is to call the molecule of each input row among its training molecules, which it then keeps, as
+    bits, to say how like them others are; ``featurized`` must have bits. None: it keeps no molecules."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Where the rows came from; goes into the model file."""
 
@@ -52,6 +64,27 @@ def dataset_problem(dataset: Dataset, featurized: Featurized, options: GraphOpti
         featurized=featurized, options=options, targets=Targets(dataset.task, items), labels=dataset.targets,
         sides=dataset.sides, weights=dataset.weights, split=split, data=data,
     )  # fmt: skip
+
+
+KEEP = ("smiles", "rows", "none")
+"""How a model can remember its training molecules: by their SMILES, by the number of their row, or not at all."""
+
+
+def name_molecules(dataset: Dataset, keep: str = KEEP[0]) -> list[str] | None:
+    """What a model shall call the molecules of a table, see :data:`KEEP`: ``names`` of a :class:`Problem`.
+
+    Even without their SMILES, molecules can be guessed from the bits that a model keeps of them; ``none`` keeps none.
+
+    Raises
+    ------
+    ConfigError
+        ``keep`` is none of these words.
+    """
+    if keep not in KEEP:
+        raise ConfigError(f"training molecules are kept by one of {listed(KEEP)}, not {keep!r}")
+    if keep == "none":
+        return None
+    return list(dataset.smiles) if keep == "smiles" else [f"row {row + 1}" for row in range(len(dataset))]
 
 
 def unreadable_rows(dataset: Dataset, featurized: Featurized) -> dict[int, str]:

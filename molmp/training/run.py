@@ -16,6 +16,7 @@ from molmp.nn.members import Members
 from molmp.nn.model import ModelConfig, MoleculeModel, graphs_for
 from molmp.nn.process import set_threads
 from molmp.training.bundle import Bundle, versions
+from molmp.training.calibration import calibrate
 from molmp.training.checkpoints import Checkpoints
 from molmp.training.checks import check_parts
 from molmp.training.config import TrainConfig
@@ -31,6 +32,7 @@ from molmp.training.threshold import tune_thresholds
 from molmp.training.validation import predict_outputs
 from molmp.training.views import seen
 from molmp.training.weighting import label_weights
+from molmp.trust.domain import Verdict
 
 __all__ = ["MemberDone", "Trained", "fit_features", "new_model", "train"]
 
@@ -59,6 +61,9 @@ class Trained(NamedTuple):
     answers: dict[str, list[Answered]]
     """For each part what ``Targets.answer`` gives, in the order of ``parts``; each row is answered by those networks
     only for which it plays that part."""
+    verdicts: dict[str, Verdict | None]
+    """How the molecules of ``val`` and ``test`` compare with those that their networks learned from; None where no
+    molecules are kept."""
 
     @property
     def predictions(self) -> dict[str, list[np.ndarray]]:
@@ -108,12 +113,15 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         answers, metrics = score(examples, outputs, each, len(problem.folds))
     weights = tuple({name: t.cpu() for name, t in members.weights(member).items()} for member in range(len(plans)))
     sizes = {name: len(rows) for name, rows in parts.items()}
+    models[0].load_state_dict(weights[0])
+    calibrated = calibrate(problem, examples, each[:: config.ensemble], parts, answers, models[0].to(where))
     bundle = Bundle(
-        targets=examples.targets, options=problem.options, network=network, training=config, members=weights,
-        data=dict(problem.data) | {"split_rows": sizes}, metrics=metrics,
+        targets=examples.targets, options=replace(problem.options, bits=False), network=network, training=config,
+        members=weights, data=dict(problem.data) | {"split_rows": sizes},
+        metrics=metrics | {"trust": calibrated.figures}, trust=calibrated.trust,
     )  # fmt: skip
     used = {name: problem.featurized.rows[rows] for name, rows in parts.items()}
-    yield Trained(bundle, [epoch._asdict() for epoch in epochs], used, answers)
+    yield Trained(bundle, [epoch._asdict() for epoch in epochs], used, answers, calibrated.verdicts)
 
 
 def _material(problem: Problem, config: TrainConfig, graphs: DeviceGraphs, each: Sequence[Mapping[str, np.ndarray]],

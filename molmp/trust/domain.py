@@ -45,6 +45,22 @@ class Verdict(NamedTuple):
     reasons: list[str]
     """Why each query is outside, shape ``(Q,)``; empty for what is inside."""
 
+    def spread(self, rows: np.ndarray, total: int) -> Self:
+        """Put each query into its row of ``total``; in the others nothing is nearest, and nothing known."""
+        nearest = np.full(total, -1, np.int64)
+        nearest[rows] = self.nearest
+        numbers = []
+        for values in (self.similarity, self.distance):
+            full = None if values is None else np.full(total, np.nan)
+            if full is not None:
+                full[rows] = values
+            numbers.append(full)
+        reasons = [""] * total
+        for row, reason in zip(rows.tolist(), self.reasons, strict=True):
+            reasons[row] = reason
+        assert numbers[0] is not None
+        return type(self)(nearest, numbers[0], numbers[1], reasons)
+
     @property
     def inside(self) -> np.ndarray:
         """Whether each query is in the domain, shape ``(Q,)``, bool."""
@@ -97,7 +113,7 @@ class Domain:
         bits, graphs
             What :func:`read_bits` and :func:`~molmp.chem.featurize.featurize` give for them, where it is there already.
         learned
-            Their learned fingerprints, shape ``(R, D)``.
+            Learned fingerprints, shape ``(R, D)``, or those of a part of them.
         options
             How molecules become graphs.
 
@@ -109,8 +125,6 @@ class Domain:
         bits, graphs = _read(smiles, options, bits, graphs)
         names = tuple(smiles if names is None else names)
         lengths = {"names": len(names), "bits": len(bits), "graphs": len(graphs)}
-        if learned is not None:
-            lengths["learned fingerprints"] = len(learned)
         if wrong := [name for name, length in lengths.items() if length != len(smiles)]:
             raise DataError(f"there are {len(smiles)} molecules but {lengths[wrong[0]]} {wrong[0]}")
         least = _usual_similarity(bits)

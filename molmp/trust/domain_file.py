@@ -9,13 +9,14 @@ import numpy as np
 
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names
 from molmp.chem.featurize import GraphOptions
+from molmp.chem.similarity import SIZE
 from molmp.errors import ConfigError, FileFormatError
 from molmp.tables.write import atomic_path
 from molmp.trust.domain import Domain
 from molmp.trust.known import COUNTS, Known
 from molmp.trust.learned import Learned
 
-__all__ = ["DOMAIN_NAME", "load_domain", "save_domain"]
+__all__ = ["DOMAIN_NAME", "domain_bytes", "load_domain", "read_domain", "save_domain"]
 
 DOMAIN_NAME = "domain.safetensors"
 """What the file is called beside a model."""
@@ -25,6 +26,12 @@ FORMAT = "molmp-domain-1"
 
 def save_domain(domain: Domain, path: str | Path) -> None:
     """Write a domain; the file appears complete or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(domain_bytes(domain))
+
+
+def domain_bytes(domain: Domain) -> bytes:
+    """What the file of a domain holds."""
     from safetensors.numpy import save
 
     texts = [name.encode("utf-8", "surrogateescape") for name in domain.names]
@@ -43,8 +50,8 @@ def save_domain(domain: Domain, path: str | Path) -> None:
         facts["most"] = domain.learned.most
         arrays |= {"points": domain.learned.points, "center": domain.learned.center, "scale": domain.learned.scale}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(arrays, metadata={"molmp": json.dumps(facts)}))
+    content: bytes = save(arrays, metadata={"molmp": json.dumps(facts)})
+    return content
 
 
 def load_domain(path: str | Path) -> Domain:
@@ -55,29 +62,36 @@ def load_domain(path: str | Path) -> Domain:
     FileFormatError
         No domain, a damaged one, or one made with other features of atoms and bonds.
     """
-    from safetensors import SafetensorError, safe_open
+    try:
+        return read_domain(Path(path).read_bytes(), path)
+    except FileNotFoundError:
+        raise FileFormatError(f"{path} is no domain: there is no such file") from None
+
+
+def read_domain(raw: bytes, path: str | Path = DOMAIN_NAME) -> Domain:
+    """Read what :func:`domain_bytes` gave; ``path`` is what messages call it. Raises :class:`FileFormatError`."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     try:
-        with safe_open(path, "numpy") as file:
-            facts = json.loads((file.metadata() or {})["molmp"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        arrays = load(raw)  # which checks the header
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        facts = json.loads(header["__metadata__"]["molmp"])
         if facts["format"] != FORMAT:
             raise ValueError(f"its format is {facts['format']!r}, this molmp reads {FORMAT!r}")
         if facts["columns"] != _columns() or facts["counts"] != list(COUNTS):
             raise ValueError("it was made with other features of atoms or bonds")
         return _build(facts, arrays)
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} is no domain: there is no such file") from None
     except KeyError as error:
         raise FileFormatError(f"{path} is no domain of molmp, or it is damaged: it has no {error}") from None
-    except (SafetensorError, ConfigError, TypeError, ValueError, AttributeError) as error:
+    except (SafetensorError, ConfigError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise FileFormatError(f"{path} is no domain of molmp, or it is damaged: {error}") from None
 
 
 def _build(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Domain:
     rows = len(arrays["name_lengths"])
     codes = facts["columns"]
-    _expect(arrays["bits"], "bits", np.uint8, (rows, arrays["bits"].shape[-1]))
+    _expect(arrays["bits"], "bits", np.uint8, (rows, SIZE // 8))
     _expect(arrays["name_lengths"], "name_lengths", np.int32, (rows,))
     for name, columns in (("atom_codes", codes["atom"]), ("bond_codes", codes["bond"])):
         _expect(arrays[name], name, np.uint8, (len(columns),))
