@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_bundle
+from tiny import tiny_bundle, with_trust
 
 from molmp.errors import ConfigError, DataError, FileFormatError
 from molmp.inference import journal
@@ -38,7 +38,7 @@ NAMES = ["out.csv", "out.tsv", "out.csv.gz", "out.parquet"]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    save_bundle(tiny_bundle(members=2, loss="mve"), folder)
+    save_bundle(with_trust(tiny_bundle(members=2, loss="mve")), folder)
     return folder
 
 
@@ -66,8 +66,8 @@ class Stopped(Predictor):
 
     batches_left = 0
 
-    def stream(self, batches, *, n_jobs=1):
-        for answer in super().stream(batches, n_jobs=n_jobs):
+    def stream(self, batches, *, n_jobs=1, trust=False):
+        for answer in super().stream(batches, n_jobs=n_jobs, trust=trust):
             if self.batches_left == 0:
                 raise StopError
             self.batches_left -= 1
@@ -75,7 +75,7 @@ class Stopped(Predictor):
 
 
 def stopped_after(num_batches: int, **options: int) -> Predictor:
-    predictor = Stopped(tiny_bundle(members=2, loss="mve", **options), "cpu")
+    predictor = Stopped(with_trust(tiny_bundle(members=2, loss="mve", **options)), "cpu")
     predictor.batches_left = num_batches
     return predictor
 

@@ -76,7 +76,7 @@ def read_domain(raw: bytes, path: str | Path = DOMAIN_NAME) -> Domain:
     try:
         arrays = load(raw)  # which checks the header
         header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-        facts = json.loads(header["__metadata__"]["molmp"])
+        facts = json.loads((header.get("__metadata__") or {})["molmp"])
         if facts["format"] != FORMAT:
             raise ValueError(f"its format is {facts['format']!r}, this molmp reads {FORMAT!r}")
         if facts["columns"] != _columns() or facts["counts"] != list(COUNTS):
