@@ -13,7 +13,8 @@ import molmp.inference.predictor as module
 import molmp.nn.model as network
 from molmp.chem.featurize import featurize
 from molmp.errors import DeviceError
-from molmp.inference.predictor import Answer, Predictor, load
+from molmp.inference.answer import Answer
+from molmp.inference.predictor import Predictor, load
 from molmp.nn.batch import DeviceGraphs
 
 BAD = ["", "C1CC", "not a molecule", "C(C)(C)(C)(C)C"]

@@ -17,7 +17,7 @@ import molmp
 from molmp.chem import pool
 from molmp.chem.options import GraphOptions
 from molmp.errors import ConfigError, MissingExtraError
-from molmp.inference.columns import column_values
+from molmp.inference.columns import Columns
 from molmp.inference.predictor import Predictor
 from molmp.inference.tables import predict_table
 from molmp.serve import server
@@ -61,7 +61,7 @@ def test_predictions_are_those_of_python_in_order(client, predictor):
     assert [result["smiles"] for result in found["results"]] == texts
     readable = [text for text in texts if text and text != "C1CC"]
     (answer,) = predictor.stream([readable])
-    wanted = column_values(predictor.bundle.targets, answer)
+    wanted = Columns.of(predictor.bundle).values(answer)
     names = [column["name"] for column in found["columns"]]
     assert names == [name for name in wanted if name != "error"]
     values = [result["values"] for result in found["results"] if result["error"] is None]

@@ -1,6 +1,7 @@
 """One chunk of SMILES to packed graphs: the work of one process, with neither torch nor scikit-learn."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from rdkit import Chem

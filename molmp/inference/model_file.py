@@ -1,4 +1,4 @@
-"""The model file: a folder with ``model.safetensors`` (weights), ``domain.safetensors`` (molecules of training) and
+"""The model file: a folder with ``model.safetensors`` (weights), ``domain.safetensors`` (what training knew) and
 ``model.json`` (all the rest). No pickle.
 
 Numbers and strings only: loading a model runs no code that comes with it. Names, shapes, types and the hashes of the

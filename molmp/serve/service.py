@@ -12,8 +12,9 @@ from molmp.chem.pool import Lost, WorkerPool
 from molmp.chem.reader import join_answers
 from molmp.errors import DataError, InvalidSmilesError
 from molmp.explain.explanation import Explanation, explain
-from molmp.inference.columns import column_types, column_values
-from molmp.inference.predictor import Answer, Predictor
+from molmp.inference.answer import Answer
+from molmp.inference.columns import Columns
+from molmp.inference.predictor import Predictor
 from molmp.page.drawing import MOST_ATOMS
 from molmp.serve.drawings import SECONDS, Coloured, draw_coloured, draw_molecules
 
@@ -33,15 +34,15 @@ class SharedPredictor(Predictor):
         super().__init__(predictor.bundle, str(predictor.device))
         self.pool, self.lock = pool, threading.Lock()
 
-    def read(self, smiles: Sequence[str]) -> Featurized:
-        """Featurize molecules."""
+    def read(self, smiles: Sequence[str], trust: bool = False) -> Featurized:
+        """Featurize molecules, with ``trust`` such that they are compared with those of training."""
         chunks = [smiles[start : start + CHUNK] for start in range(0, max(len(smiles), 1), CHUNK)]
-        return Featurized(*join_answers(list(self.pool.read(chunks, self.bundle.options))))
+        return Featurized(*join_answers(list(self.pool.read(chunks, self.options(trust)))))
 
-    def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1) -> Iterator[Answer]:
+    def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1, trust: bool = False) -> Iterator[Answer]:
         """Predict batch after batch; others may be predicted in between."""
         for batch in batches:
-            featurized = self.read(batch)
+            featurized = self.read(batch, trust)
             with self.lock:
                 answer = self.answer(featurized)
             yield answer
@@ -75,13 +76,12 @@ class Service:
     @property
     def columns(self) -> dict[str, type]:
         """What is told of a molecule, and of which type."""
-        types = column_types(self.predictor.bundle.targets)
-        return {name: kind for name, kind in types.items() if name != "error"}
+        return {name: kind for name, kind in Columns.of(self.predictor.bundle).types.items() if name != "error"}
 
     def predict(self, smiles: Sequence[str]) -> list[dict[str, Any] | InvalidSmilesError]:
         """For each molecule, in order, the values of :attr:`columns`, or why there are none."""
-        (answer,) = self.predictor.stream([smiles])
-        values = column_values(self.predictor.bundle.targets, answer)
+        (answer,) = self.predictor.stream([smiles], trust=True)
+        values = Columns.of(self.predictor.bundle).values(answer)
         return [
             answer.errors.get(row) or {name: _plain(values[name][row]) for name in self.columns}
             for row in range(len(smiles))
