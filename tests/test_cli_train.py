@@ -58,7 +58,7 @@ def test_a_run(table: Path, tmp_path: Path) -> None:
     assert "recipe: 1 x edge, 2 steps; width 8, set2set+sum; features descriptors+morgan; loss mse" in result.stderr
     assert result.stdout.startswith("test rmse ")
     metrics = json.loads((run / "metrics.json").read_text())
-    assert set(metrics) == {"train", "val", "test", "per_target", "baselines"}
+    assert set(metrics) == {"train", "val", "test", "per_target", "baselines", "trust"}
     assert set(metrics["test"]) == {"rmse", "mae", "r2", "pearson", "spearman", "kendall"}
     history = list(csv.DictReader((run / "history.csv").open()))
     assert [row["epoch"] for row in history] == ["1", "2"]
@@ -290,7 +290,7 @@ def test_losses_and_their_columns(table: Path, tmp_path: Path) -> None:
     again = molmp("train", table, "-o", tmp_path / "again", "--config", run / "config.toml")
     assert again.exit_code == 0, again.output
     assert (tmp_path / "again" / "metrics.json").read_bytes() == (run / "metrics.json").read_bytes()
-    predicted = molmp("predict", "--model", run, "--smiles", "CCO").stdout.splitlines()
+    predicted = molmp("predict", "--model", run, "--smiles", "CCO", "--no-trust").stdout.splitlines()
     assert predicted[0] == "smiles,carbons_pred,carbons_q0.1,carbons_q0.5,carbons_q0.9,error"
     assert "quantile" in molmp("info", run).stdout
 
