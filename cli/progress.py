@@ -38,7 +38,7 @@ def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str)
             elif isinstance(record, MemberDone):
                 bar.clear()
                 click.echo(
-                    f"network {record.member + 1}: best epoch {record.best_epoch} of {record.num_epochs}, "
+                    f"network {record.member + 1}: epoch {record.kept_epoch} of {record.num_epochs} is kept, "
                     f"validation {metric} {record.val_score:.4f}, {record.molecules_per_second:,.0f} molecules/s",
                     err=True,
                 )

@@ -81,7 +81,11 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 @_number("epochs", TrainConfig, "Passes over the training molecules, at most.")
 @_number("batch_size", TrainConfig, "Molecules of one step, over all processes.")
 @_number("lr", TrainConfig, "Highest learning rate.")
-@_number("patience", TrainConfig, "Epochs without a better validation score before training stops; 0: never.")
+@_number(
+    "patience",
+    TrainConfig,
+    "Epochs without a better validation score before training stops, the best epoch kept; 0: never, the last kept.",
+)
 @_number("ensemble", TrainConfig, "Networks to train; their mean is the prediction.")
 @click.option(
     "--precision",

@@ -22,7 +22,7 @@ class MPNNRegressor(RegressorMixin, MPNNBase):
 
     Parameters are those of :class:`~molmp.nn.model.ModelConfig`, :class:`~molmp.training.config.TrainConfig` and
     :class:`~molmp.chem.featurize.GraphOptions`, and ``validation_fraction``: the share of the molecules, drawn with
-    ``random_state``, that chooses the best epoch and takes no part in fitting.
+    ``random_state``, that takes no part in fitting; with ``patience`` it chooses the best epoch.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ INK, ACCENT, MUTED = "#22303c", "#0b6e99", "#9aa5ad"
 
 
 def plot_curves(history: Sequence[Mapping[str, Any]], metric: str, path: str | Path) -> None:
-    """Draw loss and validation metric against epochs; the best epoch of each network is marked."""
+    """Draw loss and validation metric against epochs; the epoch that each network keeps is marked."""
     figure, (left, right) = _figure(1, 2, width=9)
     for member in sorted({record["member"] for record in history}):
         epochs = [record for record in history if record["member"] == member]
@@ -30,7 +30,7 @@ def plot_curves(history: Sequence[Mapping[str, Any]], metric: str, path: str | P
         left.plot(x, [record["val_loss"] for record in epochs], color=ACCENT)
         right.plot(x, [record["val_score"] for record in epochs], color=ACCENT)
         for record in [record for record in epochs if record["best"]][-1:]:
-            right.plot(record["epoch"], record["val_score"], "o", color=INK, label=f"best: epoch {record['epoch']}")
+            right.plot(record["epoch"], record["val_score"], "o", color=INK, label=f"kept: epoch {record['epoch']}")
     left.set(xlabel="epoch", ylabel="loss")
     left.set_yscale("log")
     right.set(xlabel="epoch", ylabel=f"validation {_title(metric)}")

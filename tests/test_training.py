@@ -93,18 +93,21 @@ def test_records_come_in_order() -> None:
     assert kinds == [Step, Step, Epoch, Step, Step, Epoch, MemberDone, Trained]
 
 
-def test_the_best_epoch_is_kept() -> None:
+@pytest.mark.parametrize("patience", [0, 12])
+def test_the_last_epoch_is_kept_or_with_patience_the_best(patience: int) -> None:
     p = carbons()
     graphs = DeviceGraphs(p.featurized.graphs, steps=2)
     targets = p.targets.fit(p.labels[p.split.train])
     examples = Examples(graphs, targets, p.labels, np.ones(p.labels.shape))
     members, plans = Members([new_model(NETWORK, 1, 0)]), [Plan(0, p.split.train, p.split.val)]
-    config = TrainConfig(epochs=12, batch_size=8, lr=0.5, ensemble=1)  # so high that the score jumps
+    config = TrainConfig(epochs=12, batch_size=8, lr=0.5, patience=patience, ensemble=1)  # so high that the score jumps
     epochs = [r for r in fit(members, examples, plans, config) if isinstance(r, Epoch)]
     best = min(epochs, key=lambda e: e.val_score)
-    assert best.epoch < len(epochs), "no jump: this test would not see a mistake"
+    assert best.epoch < len(epochs) == 12, "no jump: this test would not see a mistake"
+    kept = best if patience else epochs[-1]
+    assert [e for e in epochs if e.best][-1] == kept
     (decoded,) = targets.decode(predict_outputs(members, graphs, p.split.val)[0])
-    assert np.sqrt(np.mean((decoded - p.labels[p.split.val, 0]) ** 2)) == pytest.approx(best.val_score, rel=1e-6)
+    assert np.sqrt(np.mean((decoded - p.labels[p.split.val, 0]) ** 2)) == pytest.approx(kept.val_score, rel=1e-6)
 
 
 def test_patience_stops() -> None:

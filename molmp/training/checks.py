@@ -61,6 +61,6 @@ def _class_notes(target: Target, train: np.ndarray, val: np.ndarray) -> list[str
         notes.append(f"no training molecule is of class {lacks} of {target.name!r}: it cannot be learned")
     if len(val) and len(target.classes) == 2 and (lacks := missing(val)) != "none":
         notes.append(
-            f"no validation molecule is of class {lacks} of {target.name!r}: the best epoch is chosen without it"
+            f"no validation molecule is of class {lacks} of {target.name!r}: its validation metrics do without it"
         )
     return notes

@@ -40,8 +40,8 @@ class TrainConfig:
     grad_clip: float = 5.0
     """Largest norm of a gradient; longer ones are shortened."""
     patience: int = 0
-    """Epochs without a better validation score after which training stops; 0: never. The best epoch is kept either way;
-    most networks are at their best when the learning rate is low, at the end."""
+    """Epochs without a better validation score after which training stops; each network then keeps its best epoch.
+    0: never; it keeps its last epoch, where the learning rate is low, and validation molecules have chosen nothing."""
     ensemble: int = 3
     """Networks trained together from different initial weights; their mean is the prediction."""
     views: str = "mixed"

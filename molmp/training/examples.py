@@ -53,4 +53,4 @@ class Plan(NamedTuple):
     train: np.ndarray
     """Rows that it learns from."""
     val: np.ndarray
-    """Rows that choose its best epoch."""
+    """Rows that tell how good it is, and choose its best epoch where one is chosen."""

@@ -44,10 +44,11 @@ class Step(NamedTuple):
 def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: TrainConfig, *, ranks: Ranks = ALONE,
         state: Mapping[str, Any] | None = None, checkpoints: Checkpoints | None = None,
         ) -> Iterator[Step | Epoch]:  # fmt: skip
-    """Train all ``members`` in one pass and in place; when the iterator ends they hold their best epochs' weights.
+    """Train all ``members`` in one pass and in place; when the iterator ends they hold the weights of
+    their last epochs, or with ``config.patience`` of their best.
 
     All see the same batches of the rows that any of them learns from; a row that is not in a network's plan weighs
-    nothing for it. Each has its own loss, gradient and norm, draws its own dropout, keeps its own best epoch and stops
+    nothing for it. Each has its own loss, gradient and norm, draws its own dropout, keeps its own epoch and stops
     when its own patience is over: the result is that of training one after the other on these batches.
 
     The order of epoch ``e`` depends on ``(config.seed, e)`` alone, and what dropout draws in it on ``(plan.seed, e)``,
@@ -60,7 +61,7 @@ def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: Tra
     Raises
     ------
     DataError
-        A loss or gradient is no longer finite; the networks then hold the best epochs before that.
+        A loss or gradient is no longer finite; the networks then hold what they would have kept before that.
     DeviceError
         A single molecule does not fit into the memory; batches that do not are computed in pieces.
     """
@@ -205,7 +206,7 @@ def _seed(*numbers: int) -> int:
 
 
 def _judge(learner: _Learner, examples: Examples, config: TrainConfig, place: Place, started: float) -> list[Epoch]:
-    """Score every network after an epoch, and keep the weights of those that are better than before."""
+    """Score every network after an epoch, and keep the weights: of all, or of those that are better than before."""
     members, ranks, records = learner.members, learner.ranks, []
     learner.alarm.check(place.epoch)
     train_losses = ranks.mean(place.totals) / [len(plan.train) for plan in learner.plans]
@@ -218,10 +219,10 @@ def _judge(learner: _Learner, examples: Examples, config: TrainConfig, place: Pl
         if not math.isfinite(train_loss + val_loss):
             raise DataError(f"training diverged in epoch {place.epoch}: a loss is not finite. {learner.alarm.advice}")
         criterion = criterion_of(examples.targets, config, val_loss, val_score)
-        if improved := criterion < place.best[e].criterion:
+        if kept := criterion < place.best[e].criterion or not config.patience:
             place.best[e] = Best(criterion, place.epoch, members.weights(e))
         speed = len(learner.rows) / seconds
-        records.append(Epoch(e, place.epoch, train_loss, val_loss, val_score, improved, learner.rate, seconds, speed))
+        records.append(Epoch(e, place.epoch, train_loss, val_loss, val_score, kept, learner.rate, seconds, speed))
     return records
 
 

@@ -14,7 +14,7 @@ from sklearn import metrics as sk
 __all__ = ["LOWER_IS_BETTER", "MAIN_METRIC", "Scores", "evaluate"]
 
 MAIN_METRIC = {"regression": "rmse", "binary": "roc_auc", "multiclass": "log_loss"}
-"""The metric that chooses the best epoch of each task and stands first in what is printed."""
+"""The main metric of each task: it chooses the best epoch, where one is chosen, and stands first in what is printed."""
 
 LOWER_IS_BETTER = frozenset(["rmse", "mae", "log_loss", "brier"])
 """Metrics that are errors; all others are the better the higher."""

@@ -23,7 +23,7 @@ class Epoch(NamedTuple):
     val_score: float
     """The task's main metric on the validation molecules."""
     best: bool
-    """Whether this is its best epoch so far."""
+    """Whether its weights are those to keep so far: always where the last epoch's are, else where it is the best."""
     lr: float
     seconds: float
     molecules_per_second: float
@@ -32,7 +32,7 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True)
 class Best:
-    """The best epoch of a network so far."""
+    """The epoch of a network whose weights are to be kept, so far."""
 
     criterion: tuple[float, float] = (math.inf, math.inf)
     epoch: int = 0

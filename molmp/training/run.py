@@ -43,9 +43,10 @@ class MemberDone(NamedTuple):
     member: int
     """Counted from 0."""
     num_epochs: int
-    best_epoch: int
+    kept_epoch: int
+    """The one whose weights it keeps."""
     val_score: float
-    """The task's main metric in the best epoch."""
+    """The task's main metric in that epoch."""
     molecules_per_second: float
     """Mean over the epochs; the networks learn at the same time."""
 
@@ -200,6 +201,6 @@ def fit_features(
 
 
 def _done(epochs: Sequence[Epoch]) -> MemberDone:
-    best = [epoch for epoch in epochs if epoch.best][-1]
+    kept = [epoch for epoch in epochs if epoch.best][-1]
     speed = float(np.mean([epoch.molecules_per_second for epoch in epochs]))
-    return MemberDone(best.member, len(epochs), best.epoch, best.val_score, speed)
+    return MemberDone(kept.member, len(epochs), kept.epoch, kept.val_score, speed)

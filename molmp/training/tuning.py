@@ -33,7 +33,7 @@ class TrialEpoch(NamedTuple):
     trial: int
     epoch: int
     score: float
-    """Mean over the folds of the main metric in their best epochs so far."""
+    """Mean over the folds of the main metric in the epochs they keep so far."""
 
 
 def tune(
@@ -109,7 +109,7 @@ class _Scores(NamedTuple):
     number: int
     """Of the epoch, from 1."""
     scores: list[float]
-    """Of each fold in its best epoch so far, where the metric is defined."""
+    """Of each fold in the epoch it keeps so far, where the metric is defined."""
 
 
 def _epochs(problem: Problem, network: ModelConfig, config: TrainConfig, device: str) -> Iterator[_Scores]:
