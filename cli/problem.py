@@ -33,7 +33,7 @@ def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Datas
     from molmp.chem.cache import cache_folder, cached_featurize, writable
     from molmp.tables.dataset import load_dataset
     from molmp.training.checks import problem_notes
-    from molmp.training.problem import dataset_problem, file_facts, name_molecules, unreadable_rows
+    from molmp.training.problem import dataset_problem, file_facts, name_molecules, refuse_bad_rows, unreadable_rows
 
     names = ("smiles_column", "task", "weight_column", "split_column", "time_column", "units", "delimiter",
              "header")  # fmt: skip
@@ -46,7 +46,10 @@ def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Datas
     named = settings["cache"]
     cache = None if settings["no_cache"] else cache_folder() if named is None else writable(named)
     featurized = cached_featurize(dataset.smiles, graphs, cache=cache, n_jobs=settings["n_jobs"], progress=True)
-    _tell_unreadable(dataset, unreadable_rows(dataset, featurized))
+    unreadable = unreadable_rows(dataset, featurized)
+    if settings["on_error"] == "fail":
+        refuse_bad_rows(dataset, unreadable)
+    _tell_unreadable(dataset, unreadable)
     split, folds = _split(dataset, featurized, settings)
     problem = dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset))
     problem = replace(problem, names=name_molecules(dataset, kept))

@@ -47,6 +47,8 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
     help="Unit of a target, kept with the model.",
 )
 @click.option("--task", type=click.Choice(TASKS), help="Kind of targets.  [default: told from the labels]")
+@click.option("--on-error", type=click.Choice(["drop", "fail"]), default="drop",
+              help="A row that cannot be used: leave it out, or stop.")  # fmt: skip
 @click.option("--weight-column", metavar="NAME", help="Column with the weight of each row in the loss.")
 @click.option("--split", type=click.Choice(SPLITS), default="random", help="How test molecules are chosen.")
 @click.option("--time-column", metavar="NAME", help="Orders the rows of --split time.  [default: order of the file]")
@@ -163,7 +165,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
             return
         trained = with_baselines(trained, problem, dataset.smiles)
         reasons = unreadable_rows(dataset, problem.featurized)
-        for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons, dataset.sides):
+        for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons, dataset.sides, dataset.lines):
             options.tell(note)
         (folder / "config.toml").write_text(options.render_config(settings))
         for note in write_report(folder, output.resolve().name, settings["device"]):

@@ -17,6 +17,7 @@ from molmp.inference.model_file import save_bundle
 from molmp.plots import plot_curves, plot_parity, plot_roc
 from molmp.report.page import report_page
 from molmp.tables.numbers import bound_text
+from molmp.tables.ours import harmless
 from molmp.tables.write import remove_orphans, scratch_path
 from molmp.training.metrics import MAIN_METRIC
 from molmp.training.run import Trained
@@ -59,14 +60,14 @@ def new_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
 
 def write_run(
     folder: Path, trained: Trained, smiles: Sequence[str], labels: np.ndarray, unreadable: Mapping[int, str],
-    sides: np.ndarray | None = None,
+    sides: np.ndarray | None = None, lines: Sequence[int] | np.ndarray | None = None,
 ) -> list[str]:  # fmt: skip
     """Write a run's files into ``folder``; returns notes on what could not be written.
 
     ``model.json`` and ``model.safetensors`` (the model), ``metrics.json``, ``history.csv``, ``predictions.csv`` (the
     test molecules), ``unreadable.csv`` where there are such rows, and as pictures ``curves.png`` and ``parity.png`` or
     ``roc.png``. ``smiles`` and ``labels`` of shape ``(n, t)`` are those of all input rows, ``unreadable`` the reasons
-    by row; ``sides`` as in :class:`~molmp.training.problem.Problem`.
+    by row, ``lines`` where rows begin in the file; ``sides`` as in :class:`~molmp.training.problem.Problem`.
     """
     bundle = trained.bundle
     save_bundle(bundle, folder)
@@ -75,8 +76,10 @@ def write_run(
     if unreadable:
         with (folder / "unreadable.csv").open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["row", "smiles", "reason"])
-            writer.writerows([row + 1, smiles[row], reason] for row, reason in sorted(unreadable.items()))
+            writer.writerow(["row", "line", "smiles", "reason"])
+            for row, reason in sorted(unreadable.items()):
+                line = "" if lines is None else int(lines[row])
+                writer.writerow([row + 1, line, harmless(smiles[row]), harmless(reason)])
     rows = trained.parts["test"]
     sides = np.zeros(labels.shape, np.int8) if sides is None else sides
     _write_predictions(folder / "predictions.csv", trained, [smiles[row] for row in rows], labels[rows], sides[rows])
@@ -120,7 +123,7 @@ def _write_predictions(
     columns = [*truth, *ours.values()]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["row", "smiles", *targets.names, *ours])
+        writer.writerow(["row", "smiles", *map(harmless, [*targets.names, *ours])])
         for i, row in enumerate(trained.parts["test"]):
             writer.writerow([int(row) + 1, smiles[i], *(_cell(column[i]) for column in columns)])
 
@@ -150,5 +153,5 @@ def _class_names(indices: np.ndarray, classes: Sequence[str]) -> list[str]:
 def _cell(value: Any) -> Any:
     """Text of a number for a table: seven significant digits, nothing where it is missing."""
     if isinstance(value, str):
-        return value
+        return harmless(value)
     return "" if np.isnan(value) else f"{value:.7g}"

@@ -107,6 +107,7 @@ def audit_target(
     unusable: tuple[int, ...] = ()
     try:
         labels, trouble = read_labels(column, task), ""
+        unusable = tuple(labels.strays or ())
     except DataError as error:
         trouble = str(error)
         numbers = np.array([float(cell) if is_number(cell) else np.nan for cell in plain])

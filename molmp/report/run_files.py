@@ -8,6 +8,7 @@ import numpy as np
 
 from molmp.errors import FileFormatError
 from molmp.tables.labels import is_number
+from molmp.tables.ours import unharmed
 from molmp.training.targets import Targets
 
 __all__ = ["Tested", "read_history", "read_test_rows"]
@@ -40,7 +41,7 @@ def read_test_rows(run: Path, targets: Targets) -> Tested:
     FileFormatError
         It has other columns than the model.
     """
-    lines = _lines(run, "predictions.csv")
+    lines = [{unharmed(k): unharmed(v) for k, v in line.items()} for line in _lines(run, "predictions.csv")]
     try:
         truth = [[_number(line[t.name], t.classes if targets.task == "multiclass" else ()) for t in targets.items]
                  for line in lines]  # fmt: skip

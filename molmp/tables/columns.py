@@ -1,12 +1,14 @@
 """Which column is which: SMILES by name or by content, targets, and what was left out and why."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from molmp.chem.smiles import parse_smiles
 from molmp.errors import ColumnError, DataError, InvalidSmilesError, listed
 from molmp.tables.numbers import is_missing, is_number, split_bound
+from molmp.tables.strays import few_strays
 
 __all__ = [
     "SAMPLE", "column_index", "find_smiles_column", "find_target_columns", "holds_smiles", "is_smiles",
@@ -170,7 +172,8 @@ def find_target_columns(
 def _no_target(name: str, cells: Sequence[str], first: bool) -> str | None:
     if role := _ROLES.get(_plain(name)):
         return f"{role} by its name"
-    texts = {cell.strip() for cell in cells if not is_missing(cell)}
+    counts = Counter(cell.strip() for cell in cells if not is_missing(cell))
+    texts = set(counts) - set(few_strays(counts))
     if not texts:
         return "no values"
     if any(map(is_number, texts)):

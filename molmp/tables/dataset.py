@@ -24,6 +24,7 @@ from molmp.tables.labels import TASKS, Column, Labels, read_labels, read_times, 
 from molmp.tables.numbers import split_bound
 from molmp.tables.read import Table, open_table
 from molmp.tables.rows import Problem, Row
+from molmp.tables.strays import Stray, stray_notes
 
 __all__ = ["Dataset", "load_dataset"]
 
@@ -58,8 +59,15 @@ class Dataset:
     """Where each row begins in the file, shape ``(n,)``."""
     problems: dict[int, Problem]
     """Malformed rows (ragged, an open quote) by index: without SMILES or labels, with weight 0."""
+    strays: tuple[Stray, ...] = ()
+    """Cells of targets that are no labels; their place in ``targets`` is NaN."""
     notes: list[str] = field(default_factory=list)
     """What was inferred, in sentences."""
+
+    @property
+    def bad_labels(self) -> dict[int, Problem]:
+        """Rows without any label because of such a cell, and why, by index."""
+        return {s.row: s.problem for s in reversed(self.strays) if np.isnan(self.targets[s.row]).all()}
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -107,6 +115,12 @@ def load_dataset(
     labels = [read_labels(column(i), task) for i in targets]
     notes.append(_tell_task(table.where, names, labels, asked=task))
     notes += _tell_bounds(names, labels, [cells[i] for i in targets])
+    strays = [
+        Stray(row, lines[row], name, cells[i][row].strip(), why)
+        for name, label, i in zip(names, labels, targets, strict=True)
+        for row, why in (label.strays or {}).items()
+    ]
+    notes += stray_notes(strays)
     no_sides = np.zeros(len(rows), np.int8)
     sides = [no_sides if label.sides is None else label.sides for label in labels]
     return Dataset(
@@ -123,6 +137,7 @@ def load_dataset(
         times=read_times(column(roles["time"])) if "time" in roles else None,
         lines=np.array(lines, dtype=np.int64),
         problems=problems,
+        strays=tuple(strays),
         notes=notes,
     )
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from molmp.errors import DataError, listed
 from molmp.tables.numbers import SIDES, is_missing, is_number, split_bound
+from molmp.tables.strays import few_strays, why_no_label
 
 __all__ = ["TASKS", "Column", "Labels", "read_labels", "read_times", "read_weights"]
 
@@ -54,6 +55,8 @@ class Labels(NamedTuple):
     sides: NDArray[np.int8] | None = None
     """Of values that are bounds: 1 where the truth is there or above (``>5``), -1 where it is there or below, else 0;
     shape ``(n,)``. ``None`` where there are no bounds."""
+    strays: Mapping[int, str] | None = None
+    """Rows whose cells were set aside, and why: among numbers, a few that are none. ``None`` where there are none."""
 
 
 def read_labels(column: Column, task: str | None = None) -> Labels:
@@ -64,11 +67,14 @@ def read_labels(column: Column, task: str | None = None) -> Labels:
     Without ``task``: ``binary`` for 0 and 1, -1 and 1, true and false, or two words; ``multiclass`` for three to
     twenty words that repeat; ``regression`` for other numbers.
 
-    Raises :class:`DataError` for a cell that does not belong, naming its row, and for a target without labels or
-    with one value only.
+    Cells among numbers that are none, such as ``n.d.``, infinite ones and those that float32 cannot hold are set
+    aside where they are a tenth of the labels at most, or half of them where ``task`` is ``regression``.
+
+    Raises :class:`DataError` where cells do not belong, naming the first row, and for a target without labels or with
+    one value only.
 
     >>> read_labels(Column("t.csv", "active", ["yes", "no", "", "yes"], [2, 3, 4, 5]), "binary")
-    Labels(task='binary', values=array([ 1.,  0., nan,  1.]), classes=('no', 'yes'), sides=None)
+    Labels(task='binary', values=array([ 1.,  0., nan,  1.]), classes=('no', 'yes'), sides=None, strays=None)
     """
     column = column._replace(cells=["" if i in column.skip else cell.strip() for i, cell in enumerate(column.cells)])
     texts = Counter(cell for cell in column.cells if not is_missing(cell))
@@ -77,11 +83,16 @@ def read_labels(column: Column, task: str | None = None) -> Labels:
         texts = Counter(cell for cell in column.cells if not is_missing(cell))
     if not texts:
         raise DataError(f"{column.where}: all labels of {column.name!r} are missing")
+    if strays := few_strays(texts, task):
+        rest = column._replace(cells=["" if cell in strays else cell for cell in column.cells])
+        aside = {row: strays[cell] for row, cell in enumerate(column.cells) if cell in strays}
+        return read_labels(rest, task)._replace(strays=aside)
+    _refuse_giants(column, texts)
     if task in (None, "regression") and any(map(is_number, texts)) and _have_signs(texts):
         return _bounded(column, texts)
     numeric = all(map(is_number, texts))
     if not numeric and (task == "regression" or not _are_classes(texts, task)):
-        raise _not_a_number(column)
+        raise _not_a_number(column, could_be_aside=task is None and bool(few_strays(texts, "regression")))
     distinct: set[Any] = {float(text) for text in texts} if numeric else set(texts)
     if len(distinct) == 1:
         raise _constant(column, next(iter(texts)))
@@ -89,6 +100,13 @@ def read_labels(column: Column, task: str | None = None) -> Labels:
     if task == "regression":
         return Labels(task, _map(column.cells, {text: float(text) for text in texts}), ())
     return _classes(column, task, distinct)
+
+
+def _refuse_giants(column: Column, texts: Collection[str]) -> None:
+    giants = {text: why for text in texts if is_number(split_bound(text)[1]) and (why := why_no_label(text))}
+    if giants:
+        bad = [row for row, cell in enumerate(column.cells) if cell in giants]
+        raise column.refuse(bad, giants[column.cells[bad[0]]])
 
 
 def _have_signs(texts: Collection[str]) -> bool:
@@ -155,16 +173,17 @@ def _map(cells: Sequence[str], lookup: dict[str, float]) -> NDArray[np.float64]:
     return np.array([lookup.get(cell, math.nan) for cell in cells], dtype=np.float64)
 
 
-def _not_a_number(column: Column) -> DataError:
+def _not_a_number(column: Column, *, could_be_aside: bool) -> DataError:
     words = [i for i, cell in enumerate(column.cells) if not is_missing(cell) and not is_number(cell)]
-    bad = [i for i in words if not is_number(split_bound(column.cells[i])[1])] or words
+    bad = [i for i in words if why_no_label(column.cells[i])] or words
     text = column.cells[bad[0]]
     why = "not a number"
     if re.fullmatch(r"[+-]?\d+,\d+", text):
         why += "; write decimals with a point"
     elif bad == words and split_bound(text)[0]:
         why += "; bounds need some values beside them, and the task regression"
-    return column.refuse(bad, why)
+    error = column.refuse(bad, why)
+    return DataError(f"{error}; --task regression sets them aside") if could_be_aside else error
 
 
 def read_weights(column: Column) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from molmp.tables.labels import is_number
 
-__all__ = ["free_names", "harmless"]
+__all__ = ["free_names", "harmless", "unharmed"]
 
 
 def free_names(columns: Mapping[str, type], taken: Sequence[str]) -> tuple[dict[str, type], list[str]]:
@@ -36,3 +36,12 @@ def harmless(text: str) -> str:
     ["'=A1", '-1.5', "'-NH2", 'red']
     """
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) and not is_number(text) else text
+
+
+def unharmed(text: str) -> str:
+    """Undo :func:`harmless`.
+
+    >>> [unharmed(harmless(text)) for text in ("=A1", "-1.5", "'quoted'", "red")]
+    ['=A1', '-1.5', "'quoted'", 'red']
+    """
+    return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text

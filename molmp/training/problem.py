@@ -22,6 +22,7 @@ __all__ = [
     "fold_rows",
     "name_molecules",
     "readable_rows",
+    "refuse_bad_rows",
     "split_rows",
     "unreadable_rows",
 ]
@@ -88,21 +89,33 @@ def name_molecules(dataset: Dataset, keep: str = KEEP[0]) -> list[str] | None:
 
 
 def unreadable_rows(dataset: Dataset, featurized: Featurized) -> dict[int, str]:
-    """Why input rows cannot be used, by row: malformed ones, and those without a readable molecule."""
-    reasons = {row: error.outcome for row, error in featurized.errors.items()}
+    """Why input rows cannot be used, by row: malformed ones, those without a readable molecule, those whose labels are
+    none."""
+    reasons = {row: problem.outcome for row, problem in dataset.bad_labels.items()}
+    reasons |= {row: error.outcome for row, error in featurized.errors.items()}
     reasons |= {row: problem.outcome for row, problem in dataset.problems.items()}
     return dict(sorted(reasons.items()))
 
 
+def refuse_bad_rows(dataset: Dataset, unreadable: Mapping[int, str]) -> None:
+    """Raise :class:`DataError` that names the first row which cannot be used as it is, if there is one."""
+    reasons = {stray.row: stray.problem.outcome for stray in reversed(dataset.strays)} | dict(unreadable)
+    if reasons:
+        first = min(reasons)
+        more = f" ({len(reasons) - 1} more rows are not as they should be)" if len(reasons) > 1 else ""
+        where = f"{dataset.where}, row {first + 1} (line {dataset.lines[first]})"
+        raise DataError(f"{where}: {dataset.smiles[first]!r}: {reasons[first]}{more}")
+
+
 def readable_rows(dataset: Dataset, featurized: Featurized) -> np.ndarray:
-    """Input rows that are well formed and hold a molecule, ascending.
+    """Input rows that are well formed, hold a molecule, and no label that is none, ascending.
 
     Raises
     ------
     DataError
         There is none; the message counts the reasons.
     """
-    rows = np.setdiff1d(featurized.rows, list(dataset.problems))
+    rows = np.setdiff1d(featurized.rows, [*dataset.problems, *dataset.bad_labels])
     if not len(rows):
         reasons = [f"row {row + 1}: {reason}" for row, reason in unreadable_rows(dataset, featurized).items()]
         raise DataError(f"{dataset.where}: none of its {len(dataset)} rows can be read ({listed(reasons, 3)})")
