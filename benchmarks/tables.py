@@ -63,10 +63,11 @@ def readers(found: Sequence[Line]) -> str:
     rows = []
     for plain, quick in zip(found[::2], found[1::2], strict=True):
         facts = quick["facts"]
-        counts = [f"{facts[name]:,}" for name in ("molecules", "in_lockstep", "differences")]
+        names = ("molecules", "in_lockstep", "differences", "descriptor_differences")
+        counts = [f"{facts[name]:,}" if name in facts else "" for name in names]
         times = [number(line["seconds"] * 1e6) for line in (quick, plain)]
         rows.append([quick["parameters"]["set"].upper(), *counts, *times])
-    header = ["", "molecules", "read in lockstep", "with a difference", "us each", "us each, plain calls"]
+    header = ["", "molecules", "read in lockstep", "with a difference", "of descriptors", "us each", "plain calls"]
     return markdown(header, rows)
 
 
@@ -139,6 +140,19 @@ def train(found: Sequence[Line]) -> str:
         "import of the package, CPU s": lambda line: number(line["facts"]["import_cpu_s"]),
     }
     return markdown(["", *(line["subject"] for line in found)], [[t, *map(value, found)] for t, value in rows.items()])
+
+
+def members(found: Sequence[Line]) -> str:
+    """By number of networks: CPU seconds of the whole command, and of as many commands with one network."""
+    one = min(found, key=lambda line: line["seconds"])
+    rows = []
+    for line in found:
+        count = int(line["subject"].split()[0])
+        alone = line["seconds"] / (count * one["seconds"])
+        rows.append(
+            [str(count), number(line["seconds"]), number(line["ratio"]), number(alone), number(line["peak_mb"])]
+        )
+    return markdown(["networks", "CPU s", "x one", "of as many trainings", "peak MB"], rows)
 
 
 def predict(found: Sequence[Line]) -> str:
@@ -221,7 +235,8 @@ SOURCES = {"billion": ("memory", "store")}
 """Benchmarks whose lines a table is made from, where it is not that of its own name."""
 
 TABLES: dict[str, Callable[[Sequence[Line]], str]] = {
-    "readers": readers, "featurize": featurize, "store": store, "step": step, "train": train, "predict": predict,
+    "readers": readers, "featurize": featurize, "store": store, "step": step, "train": train, "members": members,
+    "predict": predict,
     "memory": memory, "billion": billion, "gpu": gpu,
 }  # fmt: skip
 
