@@ -10,12 +10,14 @@ import torch
 from awkward import awkward_spellings
 from networks import graphs, new_model
 from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from molmp import MPNNRegressor
 from molmp.chem.cache import cached_featurize
 from molmp.chem.featurize import GraphOptions, featurize
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.molecule_features import FEATURES, feature_columns, feature_reader, least_deviations
+from molmp.chem.molecule_features import FEATURES, PROPERTIES, feature_columns, least_deviations
+from molmp.chem.similarity import morgan_bits
 from molmp.chem.smiles import quiet_rdkit
 from molmp.errors import ConfigError, FileFormatError
 from molmp.inference.batch_predictor import BatchPredictor
@@ -54,15 +56,38 @@ def test_a_molecule_has_one_vector_however_it_is_written() -> None:
         np.testing.assert_allclose(rows, np.broadcast_to(rows[0], rows.shape), rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+def by_rdkit(kind: str, smiles: str) -> list[float]:
+    """The features of one molecule, each asked of RDKit."""
+    mol, values = Chem.MolFromSmiles(smiles), []
+    if "descriptors" in kind:
+        values += [*rdMolDescriptors.Properties(list(PROPERTIES)).ComputeProperties(mol)]
+        values += [*rdMolDescriptors.CalcCrippenDescriptors(mol, includeHs=False)]
+        values += [*rdMolDescriptors.SlogP_VSA_(mol), *rdMolDescriptors.SMR_VSA_(mol), *rdMolDescriptors.MQNs_(mol)]
+    if "morgan" in kind:
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
+        values += np.log1p(generator.GetCountFingerprintAsNumPy(mol)).tolist()
+    return values
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_are_those_of_rdkit_and_hydrogens_change_nothing(kind: str) -> None:
-    read = feature_reader(kind)
-    want = [read(Chem.MolFromSmiles(SMILES[i])) for i in (0, 2, 3, 4)]
+    want = np.array([by_rdkit(kind, SMILES[i]) for i in (0, 2, 3, 4)], np.float32)
     assert {len(row) for row in want} == {len(feature_columns(kind))} == {len(least_deviations(kind))}
     for hydrogens in (False, True):
         made = featurize(SMILES, GraphOptions(features=kind, explicit_hydrogens=hydrogens))
         assert made.rows.tolist() == [0, 2, 3, 4]
         np.testing.assert_array_equal(made.graphs.features, want)
+
+
+def test_bits_and_counts_come_from_one_look_at_the_molecule() -> None:
+    texts = [SMILES[i] for i in (0, 2, 3, 4)] + ["C" * 300, "OC(=O)CNC(=O)" * 60]
+    bits = morgan_bits([Chem.MolFromSmiles(text) for text in texts])
+    for kind in FEATURES:
+        made = featurize(texts, GraphOptions(features=kind, bits=True)).graphs
+        np.testing.assert_array_equal(made.bits, bits)
+        alone = featurize(texts, GraphOptions(features=kind)).graphs
+        assert alone.bits is None
+        assert made.features is alone.features is None or (made.features == alone.features).all()
 
 
 def test_names_are_distinct() -> None:

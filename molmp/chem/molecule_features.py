@@ -19,9 +19,10 @@ from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 from molmp.chem.contributions import SURFACE, surface_of, surfaces
 from molmp.chem.graphs import MolGraphs
+from molmp.chem.similarity import RADIUS, SIZE
 from molmp.errors import ConfigError
 
-__all__ = ["DEFAULT_FEATURES", "FEATURES", "Describer", "feature_columns", "feature_reader", "least_deviations"]
+__all__ = ["DEFAULT_FEATURES", "FEATURES", "Describer", "feature_columns", "least_deviations"]
 
 FEATURES = ("none", "descriptors", "morgan", "descriptors+morgan")
 """What there is to choose from."""
@@ -37,9 +38,10 @@ PROPERTIES = (
 )  # fmt: skip
 """Names that RDKit has for its properties."""
 
-MORGAN_SIZE, MORGAN_RADIUS = 1024, 2
+MORGAN_SIZE = SIZE // 2
+"""Counts of environments, which are those of the similarity's bits folded once more."""
 
-Reader = Callable[[Chem.Mol], np.ndarray]
+BLANK = [np.nan] * len(SURFACE)
 
 
 def feature_columns(kind: str) -> list[str]:
@@ -68,69 +70,43 @@ def least_deviations(kind: str) -> np.ndarray:
     return np.array([float(name.startswith("morgan_")) for name in feature_columns(kind)])
 
 
-def feature_reader(kind: str, surface: bool = True) -> Reader | None:
-    """A function from a molecule to its features, float32, NaN where one is undefined; None where there are none.
-
-    ``surface``: whether to compute :data:`molmp.chem.contributions.SURFACE`; they are NaN otherwise, for a caller to
-    whom :func:`molmp.chem.contributions.surfaces` gives them for many molecules at once.
-
-    >>> read = feature_reader("descriptors")
-    >>> columns = feature_columns("descriptors")
-    >>> ethanol = dict(zip(columns, read(Chem.MolFromSmiles("OCC")).tolist()))
-    >>> round(ethanol["tpsa"], 2), ethanol["lipinskiHBD"], ethanol["NumAtoms"]
-    (20.23, 1.0, 9.0)
-    """
-    feature_columns(kind)
-    readers = [_descriptors(surface)] if "descriptors" in kind else []
-    readers += [_morgan()] if "morgan" in kind else []
-    if not readers:
-        return None
-    return readers[0] if len(readers) == 1 else lambda mol: np.concatenate([read(mol) for read in readers])
-
-
 class Describer:
-    """Features of the molecules of a chunk: of each while it is read, and of all of them from their graphs."""
+    """What stands beside the graphs of a chunk: collected from each molecule while it is read, made for all at once."""
 
-    def __init__(self, kind: str, from_graphs: bool) -> None:
-        """``from_graphs``: whether the graphs will be those of the molecules seen, without more hydrogens."""
-        self.columns = feature_columns(kind)
-        self.from_graphs = from_graphs and SURFACE[0] in self.columns
-        self.read = feature_reader(kind, not self.from_graphs)
-        self.rows: list[np.ndarray] = []
+    def __init__(self, kind: str, *, bits: bool, from_graphs: bool) -> None:
+        """Read features of a kind, and Morgan ``bits`` for similarities.
+
+        ``from_graphs``: whether the graphs will be those of the molecules seen, without more hydrogens.
+        """
+        self.columns, self.bits = feature_columns(kind), bits
+        self.from_graphs = from_graphs and "descriptors" in kind
+        self.values: list[list[float]] | None = [] if "descriptors" in kind else None
+        self.counts: list[np.ndarray] | None = [] if "morgan" in kind or bits else None
+        self._properties = rdMolDescriptors.Properties(list(PROPERTIES))
+        self._morgan = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=SIZE)
 
     def see(self, mol: Chem.Mol) -> None:
         """Describe the next molecule."""
-        if self.read is not None:
-            self.rows.append(self.read(mol))
+        if self.values is not None:
+            surface = BLANK if self.from_graphs else surface_of(mol)
+            self.values.append([*self._properties.ComputeProperties(mol), *surface, *rdMolDescriptors.MQNs_(mol)])
+        if self.counts is not None:
+            self.counts.append(self._morgan.GetCountFingerprintAsNumPy(mol))
 
     def beside(self, graphs: MolGraphs, again: Callable[[int], Chem.Mol]) -> MolGraphs:
-        """Put the features beside the graphs of the molecules seen; ``again(i)`` reads molecule ``i`` once more."""
-        if self.read is None:
-            return graphs
-        features = np.array(self.rows, np.float32).reshape(len(graphs), len(self.columns))
-        if self.from_graphs:
-            start = self.columns.index(SURFACE[0])
-            features[:, start : start + len(SURFACE)] = surfaces(graphs, again)
-        return replace(graphs, features=features)
-
-
-def _descriptors(surface: bool) -> Reader:
-    properties = rdMolDescriptors.Properties(list(PROPERTIES))
-    blank = [np.nan] * len(SURFACE)
-
-    def read(mol: Chem.Mol) -> np.ndarray:
-        values = [
-            *properties.ComputeProperties(mol),
-            *(surface_of(mol) if surface else blank),
-            *rdMolDescriptors.MQNs_(mol),
-        ]
-        row = np.array(values, np.float32)
-        row[~np.isfinite(row)] = np.nan
-        return row
-
-    return read
-
-
-def _morgan() -> Reader:
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=MORGAN_RADIUS, fpSize=MORGAN_SIZE)
-    return lambda mol: np.log1p(generator.GetCountFingerprintAsNumPy(mol)).astype(np.float32)
+        """Put it all beside the graphs of the molecules seen; ``again(i)`` reads molecule ``i`` once more."""
+        parts = []
+        if self.values is not None:
+            values = np.array(self.values, np.float64).reshape(len(graphs), -1)
+            if self.from_graphs:
+                values[:, len(PROPERTIES) : len(PROPERTIES) + len(SURFACE)] = surfaces(graphs, again)
+            parts.append(np.where(np.isfinite(values), values, np.nan).astype(np.float32))
+        counts = np.array(self.counts, np.uint32).reshape(len(graphs), SIZE) if self.counts is not None else None
+        if counts is not None and f"morgan_{MORGAN_SIZE - 1}" in self.columns:
+            folded = counts[:, :MORGAN_SIZE] + counts[:, MORGAN_SIZE:]
+            parts.append(np.log1p(np.arange(folded.max(initial=0) + 1)).astype(np.float32)[folded])
+        return replace(
+            graphs,
+            features=np.concatenate(parts, axis=1) if parts else None,
+            bits=np.packbits(counts > 0, axis=1, bitorder="little") if self.bits and counts is not None else None,
+        )

@@ -1,7 +1,6 @@
 """One chunk of SMILES to packed graphs: the work of one process, with neither torch nor scikit-learn."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from rdkit import Chem
@@ -13,7 +12,6 @@ from molmp.chem.graphs import MolGraphs
 from molmp.chem.molecule_features import Describer
 from molmp.chem.options import GraphOptions
 from molmp.chem.plain import plain_graphs
-from molmp.chem.similarity import joined_bits, morgan_reader
 from molmp.chem.stereo import name_stereocentres
 from molmp.errors import InvalidSmilesError
 
@@ -29,8 +27,7 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
     >>> read_chunk(["CCO", ""])
     (MolGraphs(1 molecules, 3 atoms, 2 bonds), array([0]), {1: InvalidSmilesError(...)})
     """
-    describer = Describer(options.features, from_graphs=not options.explicit_hydrogens)
-    bits_of, bits = morgan_reader() if options.bits else None, list[bytes]()
+    describer = Describer(options.features, bits=options.bits, from_graphs=not options.explicit_hydrogens)
     errors: dict[int, InvalidSmilesError] = {}
     rows: list[int] = []
     buffers: list[bytes] = []
@@ -49,8 +46,6 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
                 errors[row] = error
                 continue
             describer.see(mol)
-            if bits_of is not None:
-                bits.append(bits_of(mol))
             if options.explicit_hydrogens:
                 mol = with_hydrogens(mol, text)
             if fast:
@@ -65,8 +60,6 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
 
         graphs = binary_graphs(buffers, kept, again) if fast else plain_graphs(list(kept.values()))
         graphs = describer.beside(graphs, again)
-    if bits_of is not None:
-        graphs = replace(graphs, bits=joined_bits(bits))
     return graphs, np.array(rows, np.int64), dict(sorted(errors.items()))
 
 

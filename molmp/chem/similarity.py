@@ -3,7 +3,7 @@
 Shapes: Q queries, R molecules of the index, S bits of a fingerprint.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from molmp.errors import DataError
 
-__all__ = ["RADIUS", "SIZE", "Nearest", "Pairs", "TanimotoIndex", "joined_bits", "morgan_bits", "morgan_reader"]
+__all__ = ["RADIUS", "SIZE", "Nearest", "Pairs", "TanimotoIndex", "morgan_bits"]
 
 RADIUS, SIZE = 2, 2048
 """ECFP4: what published similarities mostly refer to."""
@@ -46,18 +46,9 @@ def morgan_bits(mols: Iterable[Chem.Mol], radius: int = RADIUS, size: int = SIZE
     >>> morgan_bits([Chem.MolFromSmiles("CCO"), Chem.MolFromSmiles("OCC")]).shape
     (2, 256)
     """
-    return joined_bits(map(morgan_reader(radius, size), mols), size)
-
-
-def morgan_reader(radius: int = RADIUS, size: int = SIZE) -> Callable[[Chem.Mol], bytes]:
-    """A function from a molecule to its row of :func:`morgan_bits`."""
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
-    return lambda mol: DataStructs.BitVectToBinaryText(generator.GetFingerprint(mol))
-
-
-def joined_bits(rows: Iterable[bytes], size: int = SIZE) -> np.ndarray:
-    """Rows of :func:`morgan_reader` as one array, shape ``(Q, size / 8)``."""
-    return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, size // 8)
+    text = b"".join(DataStructs.BitVectToBinaryText(generator.GetFingerprint(mol)) for mol in mols)
+    return np.frombuffer(text, np.uint8).reshape(-1, size // 8)
 
 
 class TanimotoIndex:
