@@ -64,5 +64,13 @@ bench-accuracy: .venv/.dev
 bench-accuracy-report: .venv/.dev
 	$(BIN)/python -m benchmarks.accuracy_report
 
+.PHONY: bench-trust bench-trust-report
+bench-trust: .venv/.dev
+	@test -n "$(DATA)" || { echo "make $@ DATA=folder [SETS=...] [SEEDS=...]: the folder with the data sets"; exit 2; }
+	$(BIN)/python -m benchmarks.trust --data $(DATA) $(if $(SETS),--sets $(SETS)) $(if $(SEEDS),--seeds $(SEEDS))
+
+bench-trust-report: .venv/.dev
+	$(BIN)/python -m benchmarks.trust_report
+
 clean:
 	rm -rf .venv demo-run benchmarks/.envs benchmarks/.graphs.pt

@@ -1,10 +1,11 @@
 """Lines of the results file to tables in Markdown, one function for each benchmark."""
 
+import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["TABLES", "Line", "number", "origin"]
+__all__ = ["TABLES", "Line", "fill_tables", "markdown", "number", "origin"]
 
 Line = Mapping[str, Any]
 
@@ -19,6 +20,16 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def fill_tables(text: str, made: Mapping[str, str]) -> str:
+    """Write every table into its place in a page, ``<!-- table: NAME -->`` to ``<!-- end -->``."""
+    return re.sub(
+        r"<!-- table: (\w+) -->.*?<!-- end -->",
+        lambda m: f"<!-- table: {m[1]} -->\n\n{made[m[1]]}\n\n<!-- end -->",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def number(value: float) -> str:

@@ -136,7 +136,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
     from molmp.inference.describe import recipe
     from molmp.nn.process import deterministic, keep_memory, set_threads
     from molmp.run_folder import is_finished, new_folder, write_report, write_run
-    from molmp.training.baselines import compare, with_baselines
+    from molmp.training.baselines import compare, with_background
     from molmp.training.checkpoints import Checkpoints, checkpoint_folder
     from molmp.training.distributed import join
     from molmp.training.metrics import MAIN_METRIC
@@ -163,7 +163,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
             trained = follow(records, len(problem.split.train), config.epochs, metric)
         if folder is None:  # the main process writes what all have found
             return
-        trained = with_baselines(trained, problem, dataset.smiles)
+        trained = with_background(trained, problem, dataset.smiles)
         reasons = unreadable_rows(dataset, problem.featurized)
         for note in write_run(folder, trained, dataset.smiles, dataset.targets, reasons, dataset.sides, dataset.lines):
             options.tell(note)

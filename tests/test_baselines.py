@@ -12,6 +12,7 @@ from molmp.chem.fingerprints import MorganFingerprint
 from molmp.tables.splits import Split
 from molmp.training import baselines as room
 from molmp.training.baselines import compare, morgan_counts, score_baselines
+from molmp.training.label_summary import summarize_labels
 from molmp.training.problem import Problem
 from molmp.training.targets import Target, Targets
 
@@ -137,3 +138,18 @@ def test_words_for_ties_and_scores():
     assert compare(metrics, "binary")[1] == "no better than a random forest: test roc_auc 0.8 against 0.8"
     assert compare({"test": {"roc_auc": None}}, "binary") == []
     assert compare({}, "regression") == []
+
+
+def test_labels_are_counted_part_by_part():
+    labels, sides = np.repeat(LENGTH, 2, axis=1), np.zeros((len(SMILES), 2), np.int8)
+    labels[SPLIT.val, 1], sides[SPLIT.test[:2], 0], sides[SPLIT.val[0], 1] = np.nan, 1, 1
+    found = summarize_labels(problem(labels=labels, sides=sides, names=("a", "b")), SPLIT._asdict())
+    assert found["a"]["count"] == {"train": 24, "val": 12, "test": 12}
+    assert (found["a"]["bounds"], found["b"]["bounds"]) == (2, 0)
+    assert (found["a"]["low"], found["a"]["high"]) == (1.0, 12.0)
+    assert [sum(counts) for counts in found["b"]["histogram"].values()] == [24, 0, 12]
+    assert found["b"]["mean"]["val"] is None
+    assert found["a"]["mean"]["test"] == pytest.approx(labels[SPLIT.test, 0].mean())
+    of_classes = summarize_labels(problem("binary", (LENGTH > 5).astype(float)), SPLIT._asdict())
+    assert of_classes["y"]["classes"]["train"] == {"no": 12, "yes": 12}
+    json.dumps([found, of_classes])

@@ -58,7 +58,7 @@ def test_a_run(table: Path, tmp_path: Path) -> None:
     assert "recipe: 1 x edge, 2 steps; width 8, set2set+sum; features descriptors+morgan; loss mse" in result.stderr
     assert result.stdout.startswith("test rmse ")
     metrics = json.loads((run / "metrics.json").read_text())
-    assert set(metrics) == {"train", "val", "test", "per_target", "baselines", "trust"}
+    assert set(metrics) == {"train", "val", "test", "per_target", "trust", "baselines", "labels"}
     assert set(metrics["test"]) == {"rmse", "mae", "r2", "pearson", "spearman", "kendall"}
     history = list(csv.DictReader((run / "history.csv").open()))
     assert [row["epoch"] for row in history] == ["1", "2"]

@@ -45,31 +45,36 @@ def colour(value: float, limit: float) -> tuple[float, float, float]:
 
 def draw_explanation(
     mol: Chem.Mol, atoms: np.ndarray, bonds: np.ndarray, *, title: str = "", limit: float | None = None,
-    kind: str = "svg", width: int = 420, height: int = 340,
+    kind: str = "svg", width: int = 420, height: int = 340, plain: bool = False,
 ) -> Any:  # fmt: skip
     """Draw a molecule: SVG text for the kind ``svg``, bytes for ``png``.
 
     ``atoms`` and ``bonds`` are contributions in the molecule's order; ``limit`` the one of the strongest colour.
+    ``plain`` leaves out title and numbers, which small pictures have no room for.
     """
     if kind not in ("svg", "png"):
         raise ConfigError(f"a drawing is of the kind svg or png, not {kind!r}")
     if limit is None:
         limit = max(float(np.abs(atoms).max(initial=0)), float(np.abs(bonds).max(initial=0)))
     make = rdMolDraw2D.MolDraw2DSVG if kind == "svg" else rdMolDraw2D.MolDraw2DCairo
-    drawer = make(width, height, width, height - BAR - TITLE)
-    drawer.SetOffset(0, TITLE)
+    above = 0 if plain else TITLE
+    drawer = make(width, height, width, height - BAR - above)
+    drawer.SetOffset(0, above)
     with quiet_rdkit():
-        _draw_molecule(drawer, mol, atoms, bonds, limit)
-        _draw_text(drawer, title, width / 2, TITLE / 2)
+        _draw_molecule(drawer, mol, atoms, bonds, limit, MOST_NOTES if not plain else 0)
+        if not plain:
+            _draw_text(drawer, title, width / 2, TITLE / 2)
         _draw_bar(drawer, limit, width, height)
         drawer.FinishDrawing()
     return drawer.GetDrawingText()
 
 
-def _draw_molecule(drawer: Any, mol: Chem.Mol, atoms: np.ndarray, bonds: np.ndarray, limit: float) -> None:
+def _draw_molecule(
+    drawer: Any, mol: Chem.Mol, atoms: np.ndarray, bonds: np.ndarray, limit: float, most_notes: int
+) -> None:
     mol = Chem.Mol(mol)
     rdDepictor.Compute2DCoords(mol)
-    if len(atoms) <= MOST_NOTES:
+    if len(atoms) <= most_notes:
         for atom, value in zip(mol.GetAtoms(), atoms.tolist(), strict=True):
             atom.SetProp("atomNote", _short(value))
     options = drawer.drawOptions()
@@ -90,7 +95,7 @@ def _draw_molecule(drawer: Any, mol: Chem.Mol, atoms: np.ndarray, bonds: np.ndar
 
 def _draw_bar(drawer: Any, limit: float, width: int, height: int) -> None:
     left, right, top = 0.2 * width, 0.8 * width, height - BAR + 6.0
-    steps = 60
+    steps = 40
     for i in range(steps):
         begin = left + (right - left) * i / steps
         drawer.SetColour(colour(limit * (2 * (i + 0.5) / steps - 1), limit))

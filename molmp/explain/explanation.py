@@ -70,16 +70,20 @@ class Explanation:
         for i, part in enumerate(self.groups):
             yield *start, "group", i, f"{part.name}: {' '.join(map(str, part.atoms))}", part.contribution
 
-    def draw(self, kind: str = "svg", *, limit: float | None = None, width: int = 420, height: int = 340) -> Any:
+    def draw(
+        self, kind: str = "svg", *, limit: float | None = None, width: int = 420, height: int = 340, plain: bool = False
+    ) -> Any:
         """Draw the molecule with its contributions as colours: text of an SVG, or bytes of a PNG.
 
         ``limit``: contribution of the strongest colour, for several pictures alike; by default the largest here.
+        ``plain``: without title and numbers.
         """
         if self.mol is None:
             raise ConfigError(f"there is nothing to draw: {self.error}")
         return draw_explanation(
-            self.mol, self.atoms, self.bonds, title=self.title, limit=limit, kind=kind, width=width, height=height
-        )
+            self.mol, self.atoms, self.bonds, title=self.title, limit=limit, kind=kind, width=width, height=height,
+            plain=plain,
+        )  # fmt: skip
 
     @property
     def title(self) -> str:

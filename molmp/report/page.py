@@ -1,6 +1,8 @@
 """A run as one page of HTML that can be sent to a colleague."""
 
 import math
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,14 @@ from markupsafe import Markup
 
 from molmp.inference.describe import describe
 from molmp.inference.predictor import Predictor
-from molmp.page.charts import bars, histogram, lines, scatter
-from molmp.page.drawing import draw_smiles
+from molmp.page.charts import bars, lines, stacked
 from molmp.page.render import render_page
-from molmp.report.run_files import Tested, read_history, read_test_rows
+from molmp.report.cards import example_cards, prediction_cards
+from molmp.report.plots import Charts, Points, error_by_similarity, of_classes, of_numbers, of_trust
+from molmp.report.run_files import Tested, read_history, read_settings, read_test_rows
+from molmp.report.story import findings, split_words
+from molmp.training.bundle import Bundle
 from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC
-from molmp.training.targets import Target
 
 __all__ = ["report_page"]
 
@@ -25,7 +29,9 @@ CARDS = 4
 """Best and worst predictions that are drawn of each target."""
 
 MOST_EXPLAINED = 3
-"""Targets whose drawings are coloured by contributions, which takes a second for each."""
+"""Targets whose drawings are coloured."""
+
+BASELINES = {"mean": "mean", "forest": "forest"}
 
 
 def report_page(run: str | Path, device: str = "auto", *, name: str | None = None) -> str:
@@ -38,28 +44,66 @@ def report_page(run: str | Path, device: str = "auto", *, name: str | None = Non
     predictor = Predictor.load(run, device)
     bundle = predictor.bundle
     rows = read_test_rows(run, bundle.targets)
-    history = read_history(run)
     config = run / "config.toml"
-    unreadable = run / "unreadable.csv"
-    shown = list(enumerate(bundle.targets.items))[:MOST_TARGETS]
-    facts = describe(bundle)
+    task, metrics = bundle.targets.task, bundle.metrics
+    labelled = int((~np.isnan(rows.truth)).any(axis=1).sum())
     return render_page(
         "report.html",
         name=name or run.resolve().name,
         bundle=bundle,
-        facts=facts,
-        examples=[draw_smiles(smiles) for smiles in rows.smiles[:8]],
+        facts=describe(bundle),
+        findings=findings(metrics, task, labelled),
+        labels=_labels(bundle),
+        examples=example_cards(rows, bundle.targets.items, task),
         sizes=bars(bundle.data.get("split_rows", {}), "molecules"),
-        curves=_curves(history, MAIN_METRIC[bundle.targets.task]),
-        table=_table(predictor),
-        metrics=list(bundle.metrics.get("test", {})),
+        split=split_words(read_settings(run)),
+        domain=_domain(rows),
+        curves=_curves(read_history(run), MAIN_METRIC[task]),
+        main=MAIN_METRIC[task],
+        table=_table(bundle),
+        about=metrics.get("baselines", {}).get("forest", {}).get("about", ""),
+        metrics=list(metrics.get("test", {})),
         lower=LOWER_IS_BETTER,
-        targets=[_target(predictor, rows, i, target) for i, target in shown],
+        targets=[_target(predictor, rows, place) for place in range(min(len(bundle.targets.items), MOST_TARGETS))],
         config=config.read_text("utf-8") if config.exists() else "",
-        unreadable=max(len(unreadable.read_text("utf-8", errors="replace").splitlines()) - 1, 0)
-        if unreadable.exists()
-        else 0,
+        unreadable=_count_lines(run / "unreadable.csv"),
     )
+
+
+def _count_lines(path: Path) -> int:
+    return max(len(path.read_text("utf-8", errors="replace").splitlines()) - 1, 0) if path.exists() else 0
+
+
+def _labels(bundle: Bundle) -> Charts:
+    """How the labels of each target are distributed over the parts."""
+    charts: Charts = []
+    units = {item.name: item.unit for item in bundle.targets.items}
+    for name, told in islice(bundle.metrics.get("labels", {}).items(), MOST_TARGETS):
+        unit = f" [{units[name]}]" if units.get(name) else ""
+        bounds = f"; {told['bounds']:,} of them are bounds" if told["bounds"] else ""
+        caption = f"{name}: {sum(told['count'].values()):,} labels{bounds}"
+        if "classes" in told:
+            parts = told["classes"].values()
+            charts.append((bars({c: sum(part[c] for part in parts) for c in next(iter(parts))}, name), caption))
+        else:
+            charts.append((stacked(told["histogram"], told["low"], told["high"], f"{name}{unit}", "labels"), caption))
+    return charts
+
+
+def _domain(rows: Tested) -> dict[str, Any] | None:
+    """How like the training molecules the test molecules are."""
+    if not rows.has_domain:
+        return None
+    similarity = rows.similarity[np.isfinite(rows.similarity)]
+    inside, outside = (
+        np.histogram(rows.similarity[mask & np.isfinite(rows.similarity)], 25, (0, 1))[0].tolist()
+        for mask in (~rows.outside, rows.outside)
+    )
+    return {
+        "chart": stacked({"in the domain": inside, "out of it": outside}, 0.0, 1.0, "Tanimoto similarity"),
+        "median": float(np.median(similarity)),
+        "share": float(1 - rows.outside.mean()),
+    }
 
 
 def _curves(history: list[dict[str, float]], metric: str) -> list[Markup]:
@@ -80,92 +124,49 @@ def _curves(history: list[dict[str, float]], metric: str) -> list[Markup]:
     return [lines(loss, "epoch", "loss, log10"), lines(scores, "epoch", f"validation {metric}")]
 
 
-def _table(predictor: Predictor) -> list[dict[str, Any]]:
-    """Metrics of the test molecules by target."""
-    per_target = predictor.bundle.metrics.get("per_target", {})
-    return [
-        {"name": item.name, "unit": item.unit or "", **per_target.get(item.name, {}).get("test", {})}
-        for item in predictor.bundle.targets.items
-    ]
+def _table(bundle: Bundle) -> list[dict[str, Any]]:
+    """Metrics of the test molecules by target, and the main one of the baselines; of several targets the mean too."""
+    metric = MAIN_METRIC[bundle.targets.task]
+    metrics = bundle.metrics
+    baselines = {name: metrics.get("baselines", {}).get(name, {}) for name in BASELINES}
+    lines = []
+    for item in bundle.targets.items:
+        mine = metrics.get("per_target", {}).get(item.name, {}).get("test", {})
+        theirs = {n: b.get("per_target", {}).get(item.name, {}).get(metric) for n, b in baselines.items()}
+        lines.append({"name": item.name, "unit": item.unit or "", "mine": mine, "theirs": theirs})
+    if len(lines) > 1:
+        theirs = {name: baseline.get("test", {}).get(metric) for name, baseline in baselines.items()}
+        lines.append({"name": "mean of all", "unit": "", "mine": metrics.get("test", {}), "theirs": theirs})
+    return lines
 
 
-def _target(predictor: Predictor, rows: Tested, place: int, target: Target) -> dict[str, Any]:
-    truth, prediction = rows.truth[:, place], rows.prediction[:, place]
-    known = np.flatnonzero(~np.isnan(truth) & ~np.isnan(prediction))
-    task = predictor.bundle.targets.task
-    content = {
-        "name": target.name,
-        "unit": target.unit or "",
-        "count": len(known),
-        "plots": [],
-        "best": [],
-        "worst": [],
-    }
+def _target(predictor: Predictor, rows: Tested, place: int) -> dict[str, Any]:
+    bundle = predictor.bundle
+    target, numbers = bundle.targets.items[place], bundle.targets.task == "regression"
+    content: dict[str, Any] = {"name": target.name, "unit": target.unit or "", "plots": [], "trust": [], "cards": []}
+    known = np.flatnonzero(~np.isnan(rows.truth[:, place]) & ~np.isnan(rows.prediction[:, place]))
     if not len(known):
         return content
-    error = np.abs(truth - prediction)[known] if task != "multiclass" else 1 - prediction[known]
+    points = _points(rows, place, known, numbers)
+    content["plots"] = (of_numbers if numbers else of_classes)(target, points)
+    figures = (bundle.metrics.get("trust") or {}).get("targets", {}).get(target.name, {})
+    content["trust"] = of_trust(figures, points, {}, target.unit)
+    if rows.has_domain:
+        content["trust"] += error_by_similarity(points, numbers)
+    error = np.abs(points.truth - points.prediction) if bundle.targets.task != "multiclass" else 1 - points.prediction
     order = known[np.argsort(error, kind="stable")]
-    content["plots"] = (_regression if task == "regression" else _binary if task == "binary" else _classes)(
-        target, truth[known], prediction[known]
-    )
-    if task == "regression":
-        base = float(np.sqrt(np.mean((truth[known] - target.center) ** 2)))
-        content["mean_rmse"], content["rmse"] = base, float(np.sqrt(np.mean((truth - prediction)[known] ** 2)))
-    coloured = place < MOST_EXPLAINED
-    content["best"] = _cards(predictor, rows, place, order[:CARDS], coloured)
-    content["worst"] = _cards(predictor, rows, place, order[::-1][:CARDS], coloured)
+    best, worst = prediction_cards(predictor, rows, place, _ends(order), place < MOST_EXPLAINED)
+    content["cards"] = [("Best predictions", best), ("Worst predictions", worst)]
     return content
 
 
-def _regression(target: Target, truth: np.ndarray, prediction: np.ndarray) -> list[tuple[Markup, str]]:
-    unit = f" [{target.unit}]" if target.unit else ""
-    return [
-        (
-            scatter(truth, prediction, f"measured{unit}", f"predicted{unit}", diagonal=True),
-            "Predicted against measured",
-        ),
-        (histogram(prediction - truth, f"error{unit}", marks=[0.0]), "Errors: predicted minus measured"),
-    ]
+def _ends(order: np.ndarray) -> Sequence[Sequence[int]]:
+    return order[:CARDS].tolist(), order[::-1][:CARDS].tolist()
 
 
-def _binary(target: Target, truth: np.ndarray, probability: np.ndarray) -> list[tuple[Markup, str]]:
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
-    if len(np.unique(truth)) < 2:
-        return [(histogram(probability, "probability", limits=(0.0, 1.0)), "All test labels are of one class")]
-    fall_out, recall, _ = roc_curve(truth, probability)
-    precision, found, _ = precision_recall_curve(truth, probability)
-    groups = np.array_split(np.argsort(probability), min(10, len(truth)))
-    mean, share = [probability[g].mean() for g in groups], [truth[g].mean() for g in groups]
-    roc = {"model": (fall_out, recall), "chance": ([0, 1], [0, 1])}
-    honest = {"model": (mean, share), "perfect": ([0, 1], [0, 1])}
-    return [
-        (lines(roc, "false positive rate", "true positive rate"), "ROC"),
-        (lines({"model": (found[::-1], precision[::-1])}, "recall", "precision"), "Precision and recall"),
-        (lines(honest, "predicted probability", "share of class 1"), "Calibration: ten groups of equal size"),
-    ]
-
-
-def _classes(target: Target, truth: np.ndarray, probability: np.ndarray) -> list[tuple[Markup, str]]:
-    return [(histogram(probability, "probability of the true class", limits=(0.0, 1.0)), "How sure of the truth")]
-
-
-def _cards(predictor: Predictor, rows: Tested, place: int, chosen: np.ndarray, coloured: bool) -> list[dict[str, Any]]:
-    targets = predictor.bundle.targets
-    item = targets.items[place]
-    smiles = [rows.smiles[i] for i in chosen]
-    if coloured:
-        explained = predictor.explain(smiles, target=item.name, method="occlusion")
-        pictures = ["" if one.mol is None else one.draw(limit=explained.limit) for one in explained]
-        drawings = [Markup(picture[picture.find("<svg") :]) if picture else Markup("") for picture in pictures]
-    else:
-        drawings = [draw_smiles(text) for text in smiles]
-    return [
-        {"drawing": drawing, "row": rows.rows[i], "truth": _said(item, rows.truth[i, place], targets.task),
-         "prediction": rows.prediction[i, place]}
-        for drawing, i in zip(drawings, chosen, strict=True)
-    ]  # fmt: skip
-
-
-def _said(item: Target, value: float, task: str) -> str:
-    return f"{value:.4g}" if task == "regression" else item.classes[int(value)]
+def _points(rows: Tested, place: int, known: np.ndarray, numbers: bool) -> Points:
+    columns = (rows.truth, rows.prediction, rows.low, rows.high, rows.calibrated, rows.likeliest, rows.right)
+    y, p, low, high, calibrated, likeliest, right = (column[known, place] for column in columns)
+    if numbers:
+        right = np.full(len(known), np.nan)
+    return Points(y, p, low, high, calibrated, likeliest, right, rows.similarity[known], rows.outside[known])

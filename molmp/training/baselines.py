@@ -16,12 +16,13 @@ from molmp.chem.similarity import RADIUS, SIZE
 from molmp.chem.smiles import check_text, quiet_rdkit
 from molmp.tables.groups import stable_rng
 from molmp.training.cross import network_parts
+from molmp.training.label_summary import summarize_labels
 from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC, evaluate
 from molmp.training.problem import Problem
 from molmp.training.run import Trained
 from molmp.training.targets import Target
 
-__all__ = ["MOST_LABELS", "MOST_ROWS", "TREES", "compare", "morgan_counts", "score_baselines", "with_baselines"]
+__all__ = ["MOST_LABELS", "MOST_ROWS", "TREES", "compare", "morgan_counts", "score_baselines", "with_background"]
 
 TREES = 100
 
@@ -97,11 +98,16 @@ def score_baselines(problem: Problem, smiles: Sequence[str], seed: int = 0) -> d
     return found
 
 
-def with_baselines(trained: Trained, problem: Problem, smiles: Sequence[str]) -> Trained:
-    """Add what :func:`score_baselines` gives to the metrics, as ``baselines``."""
+def with_background(trained: Trained, problem: Problem, smiles: Sequence[str]) -> Trained:
+    """Add to the metrics what they are judged by.
+
+    ``baselines``: what :func:`score_baselines` gives; ``labels``: what
+    :func:`~molmp.training.label_summary.summarize_labels` does.
+    """
     baselines = score_baselines(problem, smiles, trained.bundle.training.seed)
-    bundle = replace(trained.bundle, metrics={**trained.bundle.metrics, "baselines": baselines})
-    return trained._replace(bundle=bundle)
+    labels = summarize_labels(problem, trained.parts)
+    metrics = {**trained.bundle.metrics, "baselines": baselines, "labels": labels}
+    return trained._replace(bundle=replace(trained.bundle, metrics=metrics))
 
 
 def compare(metrics: Mapping[str, Any], task: str) -> list[str]:

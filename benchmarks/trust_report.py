@@ -1,0 +1,114 @@
+"""make bench-trust-report: the tables of docs/trust.md from benchmarks/trust.jsonl.
+
+Text between ``<!-- table: NAME -->`` and ``<!-- end -->`` is replaced, everything else stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.tables import fill_tables, markdown, origin
+from benchmarks.trust import COVERAGE, RESULTS, SETS, load_rows
+
+__all__ = ["PAGE", "aims", "tables"]
+
+PAGE = RESULTS.parent.parent / "docs" / "trust.md"
+
+LEAST_GAIN = 0.25
+"""How much less error the surest half is to have than all."""
+
+Row = Mapping[str, Any]
+
+
+def main() -> None:
+    PAGE.write_text(fill_tables(PAGE.read_text("ascii"), tables(load_rows())), "ascii")
+
+
+def tables(rows: Sequence[Row]) -> dict[str, str]:
+    """All tables of the page by name."""
+    if not rows:
+        return dict.fromkeys(("coverage", "errors", "aims", "cost", "origin"), "Not measured yet.")
+    by_set = {name: [row for row in rows if row["set"] == name] for name in SETS}
+    by_set = {name: some for name, some in by_set.items() if some}
+    return {
+        "coverage": _coverage(by_set),
+        "errors": _errors(by_set),
+        "aims": _aims(by_set),
+        "cost": _cost(by_set),
+        "origin": origin(rows),
+    }
+
+
+def aims(rows: Sequence[Row]) -> tuple[bool, bool, bool]:
+    """What the runs of a set reach on average: coverage within 5 %, less error in domain, a surer half."""
+    covered, inside, outside, every, half = (
+        _mean(rows, name) for name in ("coverage_in", "error_in", "error_out", "error", "error_half")
+    )
+    return abs(covered - COVERAGE) <= 0.05, inside < outside, half <= (1 - LEAST_GAIN) * every
+
+
+def _coverage(by_set: Mapping[str, Sequence[Row]]) -> str:
+    lines = [
+        [name, str(len(rows)), _cell(rows, "count", 0), _share(rows), _cell(rows, "coverage_in"),
+         _cell(rows, "coverage_out"), _cell(rows, "coverage"), _cell(rows, "width" if _numbers(rows) else "set_size")]
+        for name, rows in by_set.items()
+    ]  # fmt: skip
+    header = ["set", "seeds", "test molecules", "in domain", "coverage in domain", "out of it", "all",
+              "mean width, or classes of a set"]  # fmt: skip
+    return markdown(header, lines)
+
+
+def _errors(by_set: Mapping[str, Sequence[Row]]) -> str:
+    lines = [
+        [name, "RMSE" if _numbers(rows) else "wrong", _cell(rows, "error_in"), _cell(rows, "error_out"),
+         _cell(rows, "error"), _cell(rows, "error_half"),
+         f"{100 * (_mean(rows, 'error_half') / _mean(rows, 'error') - 1):+.0f} %", _cell(rows, "spearman", 2),
+         "" if _numbers(rows) else f"{_mean(rows, 'ece_uncalibrated'):.3f} to {_mean(rows, 'ece'):.3f}"]
+        for name, rows in by_set.items()
+    ]  # fmt: skip
+    header = ["set", "error", "in domain", "out of it", "all", "surest half", "change", "Spearman", "ECE"]
+    return markdown(header, lines)
+
+
+def _aims(by_set: Mapping[str, Sequence[Row]]) -> str:
+    lines = [[name, *("yes" if reached else "**no**" for reached in aims(rows))] for name, rows in by_set.items()]
+    return markdown(["set", "coverage in domain 85 to 95 %", "less error in domain", "surest half 25 % less"], lines)
+
+
+def _cost(by_set: Mapping[str, Sequence[Row]]) -> str:
+    lines = []
+    for name, rows in by_set.items():
+        bare, whole = (float(np.mean([row[field] for row in rows])) for field in ("predict_us", "predict_trust_us"))
+        trained = float(np.mean([row["train_cpu_s"] for row in rows]))
+        lines.append([name, f"{trained:.0f}", f"{bare:.0f}", f"{whole:.0f}", f"{(whole - bare) / bare:+.0%}"])
+    return markdown(["set", "training, CPU s", "a molecule, us", "with trust, us", "more"], lines)
+
+
+def _numbers(rows: Sequence[Row]) -> bool:
+    return bool(rows[0]["task"] == "regression")
+
+
+def _values(rows: Sequence[Row], figure: str) -> list[float]:
+    return [row["figures"][figure] for row in rows if row["figures"][figure] is not None]
+
+
+def _mean(rows: Sequence[Row], figure: str) -> float:
+    values = _values(rows, figure)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _share(rows: Sequence[Row]) -> str:
+    return f"{np.mean([row['figures']['count_in'] / row['figures']['count'] for row in rows]):.0%}"
+
+
+def _cell(rows: Sequence[Row], figure: str, digits: int = 3) -> str:
+    values = _values(rows, figure)
+    if not values:
+        return ""
+    spread = f" +- {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 and digits else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
+
+
+if __name__ == "__main__":
+    main()
