@@ -1,7 +1,7 @@
 """A run as one page of HTML that can be sent to a colleague."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from molmp.chem.featurize import featurize
+from molmp.inference.columns import Columns
 from molmp.inference.describe import describe
 from molmp.inference.predictor import Predictor
 from molmp.page.charts import bars, lines, stacked
@@ -31,7 +33,12 @@ CARDS = 4
 MOST_EXPLAINED = 3
 """Targets whose drawings are coloured."""
 
-BASELINES = {"mean": "mean", "forest": "forest"}
+COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+MOST_ASKED = 2_000
+"""Test molecules, at most, of which intervals of all coverages are asked."""
+
+BASELINES = ("mean", "forest")
 
 
 def report_page(run: str | Path, device: str = "auto", *, name: str | None = None) -> str:
@@ -46,6 +53,7 @@ def report_page(run: str | Path, device: str = "auto", *, name: str | None = Non
     rows = read_test_rows(run, bundle.targets)
     config = run / "config.toml"
     task, metrics = bundle.targets.task, bundle.metrics
+    levels = _levels(predictor, rows)
     labelled = int((~np.isnan(rows.truth)).any(axis=1).sum())
     return render_page(
         "report.html",
@@ -64,7 +72,7 @@ def report_page(run: str | Path, device: str = "auto", *, name: str | None = Non
         about=metrics.get("baselines", {}).get("forest", {}).get("about", ""),
         metrics=list(metrics.get("test", {})),
         lower=LOWER_IS_BETTER,
-        targets=[_target(predictor, rows, place) for place in range(min(len(bundle.targets.items), MOST_TARGETS))],
+        targets=[_target(predictor, rows, place, levels) for place in range(len(bundle.targets.items[:MOST_TARGETS]))],
         config=config.read_text("utf-8") if config.exists() else "",
         unreadable=_count_lines(run / "unreadable.csv"),
     )
@@ -140,7 +148,30 @@ def _table(bundle: Bundle) -> list[dict[str, Any]]:
     return lines
 
 
-def _target(predictor: Predictor, rows: Tested, place: int) -> dict[str, Any]:
+def _levels(predictor: Predictor, rows: Tested) -> dict[str, dict[float, float]]:
+    """For each target of numbers, and each coverage asked for, the share of test molecules whose interval holds.
+
+    None with folds, where the networks that speak for a molecule here have learned from it.
+    """
+    bundle = predictor.bundle
+    if bundle.trust is None or bundle.targets.task != "regression" or "folds" in bundle.metrics:
+        return {}
+    some = np.arange(len(rows.smiles))[:MOST_ASKED]
+    answer = predictor.answer(featurize([rows.smiles[i] for i in some], predictor.options()))
+    found: dict[str, dict[float, float]] = {}
+    for coverage in COVERAGES:
+        columns = Columns.of(bundle, coverage=coverage).arrays(answer)
+        for name, truth in zip(bundle.targets.names[:MOST_TARGETS], rows.truth[some].T, strict=False):
+            low, high = (columns.get(f"{name}_{end}", np.zeros(0)) for end in ("low", "high"))
+            if len(low) and (known := np.isfinite(truth) & np.isfinite(low) & np.isfinite(high)).any():
+                held = (low <= truth) & (truth <= high)
+                found.setdefault(name, {})[coverage] = float(held[known].mean())
+    return found
+
+
+def _target(
+    predictor: Predictor, rows: Tested, place: int, levels: Mapping[str, Mapping[float, float]]
+) -> dict[str, Any]:
     bundle = predictor.bundle
     target, numbers = bundle.targets.items[place], bundle.targets.task == "regression"
     content: dict[str, Any] = {"name": target.name, "unit": target.unit or "", "plots": [], "trust": [], "cards": []}
@@ -150,7 +181,7 @@ def _target(predictor: Predictor, rows: Tested, place: int) -> dict[str, Any]:
     points = _points(rows, place, known, numbers)
     content["plots"] = (of_numbers if numbers else of_classes)(target, points)
     figures = (bundle.metrics.get("trust") or {}).get("targets", {}).get(target.name, {})
-    content["trust"] = of_trust(figures, points, {}, target.unit)
+    content["trust"] = of_trust(figures, points, levels.get(target.name, {}), target.unit)
     if rows.has_domain:
         content["trust"] += error_by_similarity(points, numbers)
     error = np.abs(points.truth - points.prediction) if bundle.targets.task != "multiclass" else 1 - points.prediction

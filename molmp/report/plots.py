@@ -54,7 +54,7 @@ def of_numbers(target: Target, points: Points) -> Charts:
         caption += "; orange: out of the domain"
     if spans is not None:
         inside = (points.low <= points.truth) & (points.truth <= points.high)
-        caption += f"; lines: 90 % intervals, which hold {inside[held].mean():.0%} of the measured values"
+        caption += f"; lines: 90% intervals, which hold {inside[held].mean():.0%} of the measured values"
     parity = scatter(points.truth, points.prediction, f"measured{unit}", f"predicted{unit}", diagonal=True,
                      odd=points.outside, spans=spans)  # fmt: skip
     errors = histogram(points.prediction - points.truth, f"error{unit}", marks=[0.0])
@@ -132,16 +132,17 @@ def of_trust(figures: Mapping[str, Any], points: Points, levels: Mapping[float, 
         charts.append((lines(curve, "coverage asked for", "coverage found"), "Calibration of the intervals"))
     if bins := figures.get("by_similarity"):
         shown = [(f"{one['from']:g}-{one['to']:g}", one["coverage"], f"n={one['count']}") for one in bins]
-        widths = ", ".join(f"{one['from']:g}-{one['to']:g}: {one['width']:.3g}" for one in bins)
+        known = [one for one in bins if one["width"] is not None]  # others reach to infinity
+        widths = ", ".join(f"{one['from']:g}-{one['to']:g}: {one['width']:.3g}" for one in known)
         picture = columns(shown, "similarity to the nearest training molecule", "coverage", mark=0.9, limits=(0.0, 1.0))
-        charts.append((picture, f"Coverage of the 90 % intervals by similarity; mean widths {widths}"))
+        charts.append((picture, f"Coverage of the 90% intervals by similarity{widths and f'; mean widths {widths}'}"))
     width = points.high - points.low
     if np.isfinite(width).any():
         rank = figures.get("spearman")
-        told = "" if rank is None else f"; Spearman {rank:.2f}"
+        told = "" if rank is None else f" (Spearman's correlation {rank:.2f})"
         of_unit = f" [{unit}]" if unit else ""
         picture = scatter(width / 2, points.wrong, f"half width of the interval{of_unit}", f"absolute error{of_unit}")
-        charts.append((picture, f"Do large errors come with wide intervals?{told}"))
+        charts.append((picture, f"Large errors should come with wide intervals{told}"))
     if selective := figures.get("selective"):
         charts.append(_selective(selective))
     return charts
@@ -152,10 +153,10 @@ def _selective(selective: Mapping[str, Any]) -> tuple[Markup, str]:
     kept, error = selective["retained"], selective["rmse" if numbers else "error"]
     series: dict[str, Any] = {"surest first": (kept, error), "all": ([kept[0], kept[-1]], [error[-1]] * 2)}
     if "best" in selective:
-        series["if errors were known"] = (kept, selective["best"])
+        series["ideal"] = (kept, selective["best"])
     half = min(range(len(kept)), key=lambda i: abs(kept[i] - 0.5))
     gain = f"; the surest half has {1 - error[half] / error[-1]:.0%} less error than all" if error[-1] else ""
     return (
         lines(series, "share of the molecules kept", "RMSE" if numbers else "share of wrong classes"),
-        f"Selective prediction: the least sure molecules are left out{gain}",
+        f"Selective prediction: the least sure molecules are left out{gain}; ideal: if the errors were known",
     )

@@ -12,6 +12,9 @@ __all__ = ["Finding", "findings", "split_words"]
 FEW = 50
 """Test molecules below which a page warns of chance."""
 
+MOSTLY = 0.7
+"""Share of the test molecules in the domain below which a page warns: the model was not made for such molecules."""
+
 SPLITS = {
     "random": "at random",
     "scaffold": "by Bemis-Murcko scaffold: molecules of one scaffold are in one part",
@@ -77,5 +80,6 @@ def _of_trust(trust: Mapping[str, Any]) -> list[Finding]:
             level = "good" if abs(share - asked) <= 0.05 else "warning"
             found.append(Finding(level, f"The {asked:.0%} {what} hold {share:.0%} of the measured values."))
     if trust.get("in_domain") is not None:
-        found.append(Finding("good", f"{trust['in_domain']:.0%} of the test molecules are in the model's domain."))
+        level = "good" if trust["in_domain"] >= MOSTLY else "warning"
+        found.append(Finding(level, f"{trust['in_domain']:.0%} of the test molecules are in the model's domain."))
     return found
