@@ -118,7 +118,8 @@ def error_by_similarity(points: Points, numbers: bool) -> Charts:
             value = float(np.sqrt(np.mean(wrong**2)) if numbers else wrong.mean())
             bins.append((f"{begin:g}-{end:g}", value, f"n={int(inside.sum())}"))
     name = "RMSE" if numbers else "share of wrong classes"
-    return [(columns(bins, "similarity to the nearest training molecule", name), f"{name} by similarity")]
+    caption = f"{name[0].upper()}{name[1:]} by similarity"
+    return [(columns(bins, "similarity to the nearest training molecule", name), caption)]
 
 
 def of_trust(figures: Mapping[str, Any], points: Points, levels: Mapping[float, float], unit: str | None) -> Charts:

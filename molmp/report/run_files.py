@@ -70,7 +70,10 @@ def read_test_rows(run: Path, targets: Targets) -> Tested:
     FileFormatError
         It has other columns than the model.
     """
-    lines = [{unharmed(k): unharmed(v) for k, v in line.items()} for line in _lines(run, "predictions.csv")]
+    lines = [
+        {unharmed(k): unharmed(v) for k, v in line.items() if isinstance(k, str) and isinstance(v, str)}
+        for line in _lines(run, "predictions.csv")
+    ]
     several = targets.task == "multiclass"
 
     def numbers(suffix: str) -> np.ndarray:
