@@ -1,5 +1,6 @@
 """The entry point: a group that loads a command's module only when that command runs."""
 
+import atexit
 import importlib
 import os
 import signal
@@ -83,6 +84,7 @@ def _end(signum: int, frame: object) -> NoReturn:
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, lambda *_: _end(signum, None))
         signal.setitimer(signal.ITIMER_REAL, ASK_AGAIN)
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)  # it would end a slow exit with a code of its own
     if signum == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + signum)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from tiny import SMILES, tiny_bundle
+from tiny import SMILES, tiny_bundle, with_trust
 
 import molmp
 from molmp.chem import pool
@@ -32,7 +32,7 @@ LIMITS = Limits(max_molecules=50, max_rows=1_000, max_upload=1, max_body=20_000)
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(tiny_bundle(members=2), "cpu")
+    return Predictor(with_trust(tiny_bundle(members=2)), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,15 @@ def test_predictions_are_those_of_python_in_order(client, predictor):
     found = client.post("/api/predict", json={"smiles": texts}).json()
     assert [result["smiles"] for result in found["results"]] == texts
     readable = [text for text in texts if text and text != "C1CC"]
-    (answer,) = predictor.stream([readable])
+    (answer,) = predictor.stream([readable], trust=True)
     wanted = Columns.of(predictor.bundle).values(answer)
     names = [column["name"] for column in found["columns"]]
     assert names == [name for name in wanted if name != "error"]
+    assert {"logS_pred", "logS_low", "nearest", "similarity", "in_domain"} < set(names)
     values = [result["values"] for result in found["results"] if result["error"] is None]
     for name in names:
-        assert [value[name] for value in values] == pytest.approx(wanted[name], rel=1e-5)
+        told = [value[name] for value in values]
+        assert told == (wanted[name] if isinstance(wanted[name][0], str) else pytest.approx(wanted[name], rel=1e-4))
     errors = [result["error"] and result["error"]["code"] for result in found["results"]]
     assert errors == [*[None] * len(SMILES), "syntax", "empty", "empty", None]
     assert all((result["values"] is None) != (result["error"] is None) for result in found["results"])
@@ -75,7 +77,7 @@ def test_predictions_are_those_of_python_in_order(client, predictor):
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_classes(task):
-    with TestClient(make_app(Predictor(tiny_bundle(task), "cpu")), base_url=HERE) as client:
+    with TestClient(make_app(Predictor(with_trust(tiny_bundle(task)), "cpu")), base_url=HERE) as client:
         found = client.post("/api/predict", json={"smiles": ["CCO"]}).json()
         assert set(found["results"][0]["values"]) == {column["name"] for column in found["columns"]}
         for body in ({}, {"target": "taste", "of_class": "sour"} if task == "multiclass" else {"target": "toxic"}):
@@ -111,6 +113,43 @@ def test_drawings(client):
 def test_what_the_model_is(client):
     assert client.get("/api/model").json()["targets"][0]["name"] == "logS"
     assert client.get("/api/health").json() == {"status": "ok", "version": molmp.__version__}
+
+
+def test_more_coverage_makes_wider_intervals(client):
+    ends = []
+    for coverage in (0.5, 0.9, 0.99):
+        found = client.post("/api/predict", json={"smiles": ["CCCO"], "coverage": coverage}).json()
+        values = found["results"][0]["values"]
+        ends.append((values["logS_low"], values["logS_high"]))
+        notes = found["notes"]
+    assert ends[1][0] < ends[0][0] < ends[0][1] < ends[1][1]
+    assert ends[2] == (None, None)
+    assert "calibration molecules are too few" in notes[0]
+    for wrong in (0, 1, -1, "much", None):
+        assert "coverage" in detail(client.post("/api/predict", json={"smiles": ["C"], "coverage": wrong}))
+        assert send(client, TABLE, data={"coverage": str(wrong)}).status_code == 422
+
+
+def test_the_coverage_of_a_table(client, predictor, tmp_path):
+    (tmp_path / "my.csv").write_bytes(TABLE)
+    predict_table(predictor, tmp_path / "my.csv", tmp_path / "out.csv", coverage=0.5)
+    assert send(client, TABLE, data={"coverage": "0.5"}).content == (tmp_path / "out.csv").read_bytes()
+
+
+def test_neighbours(client, predictor):
+    found = client.post("/api/neighbours", json={"smiles": "OCCC", "count": 4}).json()["neighbours"]
+    assert found[0] == {"name": "CCCO", "smiles": "CCCO", "similarity": 1.0}
+    assert [one["similarity"] for one in found] == sorted((one["similarity"] for one in found), reverse=True)
+    assert len(found) == 4
+    told = client.post("/api/predict", json={"smiles": ["OCCC"]}).json()["results"][0]["values"]
+    assert (told["nearest"], told["similarity"]) == ("CCCO", 1.0)
+    assert client.post("/api/neighbours", json={"smiles": None}).json()["error"]["code"] == "empty"
+    for count in (0, 21, "all"):
+        assert client.post("/api/neighbours", json={"smiles": "C", "count": count}).status_code == 422
+    with TestClient(make_app(Predictor(tiny_bundle(), "cpu")), base_url=HERE) as bare:
+        assert "keeps no training molecules" in detail(bare.post("/api/neighbours", json={"smiles": "C"}))
+        assert "<select id=" not in bare.get("/").text
+    assert '<option value="0.9" selected>90 %</option>' in client.get("/").text
 
 
 TABLE = b'id,SMILES,note\n007,CCO,"a, b"\nNA,C1CC,\nragged,C\n5,[Na+].[Cl-],=1+1\n'
@@ -335,7 +374,7 @@ def test_the_interface_is_told(client):
     page, document = client.get("/docs").text, client.get("/openapi.json").json()
     for path in document["paths"]:
         assert path in page
-    names = ("health", "model", "predict", "explain", "drawing", "table", "progress")
+    names = ("health", "model", "predict", "neighbours", "explain", "drawing", "table", "progress")
     assert set(document["paths"]) == {f"/api/{name}" for name in names}
     assert client.get("/redoc").status_code == 404
 

@@ -15,7 +15,7 @@ import pytest
 from browser import needs_browser
 from driven import Tab, open_tab
 from rdkit import Chem
-from tiny import tiny_bundle
+from tiny import tiny_bundle, with_trust
 
 from molmp.inference.model_file import save_bundle
 from molmp.serve import server
@@ -30,7 +30,7 @@ TABLE = 'id,SMILES,note\n007,CCO,"a, b"\nNA,C1CC,=1+1\nragged,C\n5,[Na+].[Cl-],e
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("serve") / "my run"
     data = {"file": "my.csv", "rows": 20, "split_rows": {"train": 16, "val": 2, "test": 2}}
-    save_bundle(replace(tiny_bundle(members=2), data=data), folder)
+    save_bundle(replace(with_trust(tiny_bundle(members=2)), data=data), folder)
     return folder
 
 
@@ -85,9 +85,10 @@ def test_paste(tab: Tab) -> None:
     paste(tab, "CCO ethanol\n\nC1CC <b>broken</b>\nc1ccccc1O")
     assert tab.run("document.querySelector('#status').textContent") == "2 predicted, 1 cannot be."
     rows = "[...document.querySelectorAll('#results tbody tr')]"
-    assert tab.run(f"{rows}.map((row) => row.cells.length)") == tab.run(
-        f"{rows}.map((row, i) => i === 1 ? 3 : 2 + document.querySelectorAll('#results th').length - 2)"
-    )
+    heads = tab.run("[...document.querySelectorAll('#results th')].map((head) => head.textContent)")
+    assert heads == ["#", "molecule", "logS [log10(mol/L)]", "mp", "domain", "similarity"]
+    assert tab.run(f"{rows}.map((row) => row.cells.length)") == [6, 3, 6]
+    assert tab.run(f"{rows}.map((row) => row.cells[4]?.textContent)") == ["in", None, "out"]
     assert "ring 1 is not closed" in tab.run(f"{rows}[1].textContent")
     assert "<b>broken</b>" in tab.run(f"{rows}[1].textContent")
     tab.wait("document.querySelector('#detail .picture img')?.complete")
@@ -98,16 +99,34 @@ def test_paste(tab: Tab) -> None:
     tab.wait("document.querySelector('#detail .picture img')?.alt.endsWith('to mp')")
     tab.click("#results tbody tr:nth-child(3)")
     tab.wait("document.querySelector('#detail .picture img')?.alt.startsWith('c1ccccc1O')")
+    tab.wait("document.querySelectorAll('#detail .likes figure').length === 3")
+    said = tab.run("document.querySelector('#detail').innerText")
+    assert "out of domain" in said
+    assert re.search(r"90 %: -?[0-9.]+ to -?[0-9.]+", said)
+    assert "logS_spread" in tab.run("document.querySelector('#detail dl').textContent")
+
+
+@needs_browser
+def test_coverage(tab: Tab) -> None:
+    paste(tab, "CCO ethanol")
+    before = tab.run("document.querySelector('#results td.figures span').textContent")
+    tab.run("document.querySelector('#coverage').value = '0.5'")
+    tab.run("document.querySelector('#coverage').dispatchEvent(new Event('change'))")
+    tab.wait(f"document.querySelector('#results td.figures span').textContent !== {before!r}")
+    assert "50 %:" in tab.run("document.querySelector('#detail').innerText")
+    assert "ethanol" in tab.run("document.querySelector('#results').textContent")
 
 
 @needs_browser
 def test_the_table_of_predictions_sorts(tab: Tab) -> None:
     paste(tab, "CCCCCCO\nC\nCCC\n?")
-    head = "[...document.querySelectorAll('#results th')].find((head) => head.textContent.startsWith('logS_pred'))"
+    head = "[...document.querySelectorAll('#results th')].find((head) => head.textContent.startsWith('logS'))"
     column = tab.run(f"{head}.cellIndex")
     tab.run(f"{head}.querySelector('button').click()")
-    cells = f"[...document.querySelectorAll('#results tbody tr')].map((row) => row.cells[{column}].textContent)"
-    values = [float(text) for text in tab.run(cells)[:3]]
+    cells = f"[...document.querySelectorAll('#results tbody tr')].map((row) => row.cells[{column}])"
+    values = [
+        float(text) for text in tab.run(f"{cells}.slice(0, 3).map((cell) => cell.querySelector('b').textContent)")
+    ]
     assert values == sorted(values)
 
 

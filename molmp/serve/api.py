@@ -22,14 +22,19 @@ from molmp.serve.messages import (
     ExplainRequest,
     Failure,
     Health,
+    Neighbour,
+    Neighbours,
+    NeighboursRequest,
     Prediction,
     Predictions,
     PredictRequest,
     Problem,
     Running,
+    Share,
 )  # fmt: skip
 from molmp.serve.service import Service
 from molmp.serve.uploads import Predicted, Uploads, predict_upload, safe_stem
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["TABLE", "House", "router"]
 
@@ -84,14 +89,28 @@ def predict(here: Here, body: PredictRequest) -> Predictions:
         raise TooLargeError(f"{len(body.smiles):,} molecules are more than the {most:,} of one request; send a table")
     smiles = [text or "" for text in body.smiles]
     with here.seats.take():
-        found = here.service.predict(smiles)
+        found = here.service.predict(smiles, coverage=body.coverage)
     results = [
         Prediction(smiles=text, error=Failure.of(one)) if isinstance(one, InvalidSmilesError)
         else Prediction(smiles=text, values=one)
         for text, one in zip(body.smiles, found, strict=True)
     ]  # fmt: skip
-    columns = [Column(name=name, type=KINDS[kind]) for name, kind in here.service.columns.items()]
-    return Predictions(columns=columns, results=results)
+    told = here.service.columns(body.coverage)
+    columns = [Column(name=name, type=KINDS[kind]) for name, kind in told.types.items() if name != "error"]
+    return Predictions(columns=columns, results=results, notes=told.notes)
+
+
+@router.post("/neighbours", summary="The most similar training molecules")
+def neighbours(here: Here, body: NeighboursRequest) -> Neighbours:
+    """Compared by Morgan fingerprints; only models that keep their training molecules can tell."""
+    with here.seats.take():
+        found = here.service.neighbours(body.smiles or "", body.count)
+    if isinstance(found, InvalidSmilesError):
+        return Neighbours(error=Failure.of(found))
+    return Neighbours(neighbours=[
+        Neighbour(name=name, smiles=None if name.startswith("row ") else name, similarity=similarity)
+        for name, similarity in found
+    ])  # fmt: skip
 
 
 @router.post("/explain", summary="What each atom and bond contributes to a prediction")
@@ -114,8 +133,9 @@ def drawing(here: Here, smiles: Annotated[str, Query(max_length=4_000)]) -> Resp
 
 @router.post("/table", summary="Predict a table: CSV in, CSV out", response_class=FileResponse)
 async def table(
-    request: Request, here: Here, file: UploadFile, job: Annotated[str, Form(max_length=100)] = ""
-) -> Response:
+    request: Request, here: Here, file: UploadFile, job: Annotated[str, Form(max_length=100)] = "",
+    coverage: Annotated[Share, Form()] = COVERAGE,
+) -> Response:  # fmt: skip
     """Give back the table with the columns that molmp predict adds, to the byte as it writes them.
 
     The table may be delimited text, SMI or SDF, compressed or not. Notes about it stand, as JSON, in the header
@@ -126,7 +146,7 @@ async def table(
         with here.uploads.begin(job) as progress:
             work = asyncio.ensure_future(run_in_threadpool(
                 predict_upload, here.service.predictor, file.file, file.filename or "", Path(folder.name), here.limits,
-                progress,
+                progress, coverage,
             ))  # fmt: skip
             try:
                 while not (await asyncio.wait([work], timeout=0.5))[0]:

@@ -6,10 +6,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from molmp.errors import InvalidSmilesError
 from molmp.explain.explanation import Explanation
+from molmp.trust.trusted import COVERAGE
 
 __all__ = [
-    "AtomPart", "BondPart", "Column", "ExplainRequest", "Explained", "Failure", "Health", "Prediction",
-    "PredictRequest", "Predictions", "Problem", "Running",
+    "AtomPart", "BondPart", "Column", "ExplainRequest", "Explained", "Failure", "Health", "Neighbour", "Neighbours",
+    "NeighboursRequest", "Prediction", "PredictRequest", "Predictions", "Problem", "Running", "Share",
 ]  # fmt: skip
 
 Number = float | None
@@ -24,6 +25,11 @@ def _text(smiles: str | None) -> str | None:
 Echo = Annotated[str | None, AfterValidator(_text)]
 
 
+Share = Annotated[float, Field(
+    gt=0, lt=1, description="Probability with which an interval, or a set of classes, is to hold the truth.",
+)]  # fmt: skip
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -32,6 +38,14 @@ class PredictRequest(_Request):
     """Molecules to predict."""
 
     smiles: list[SmilesText] = Field(examples=[["CCO", "c1ccccc1"]])
+    coverage: Share = COVERAGE
+
+
+class NeighboursRequest(_Request):
+    """A molecule to compare with those of training."""
+
+    smiles: SmilesText = Field(examples=["CCO"])
+    count: int = Field(default=3, ge=1, le=20)
 
 
 class ExplainRequest(_Request):
@@ -80,6 +94,22 @@ class Predictions(BaseModel):
 
     columns: list[Column]
     results: list[Prediction]
+    notes: list[str] = Field(default=[], description="What cannot be told of any molecule, in sentences.")
+
+
+class Neighbour(BaseModel):
+    """A molecule of the training data."""
+
+    name: str = Field(description="What the model calls it: its SMILES, or the number of its row.")
+    smiles: str | None
+    similarity: float = Field(description="Tanimoto similarity of Morgan fingerprints, 0 to 1.")
+
+
+class Neighbours(BaseModel):
+    """The most similar training molecules, the nearest first, or why there are none."""
+
+    neighbours: list[Neighbour] = []
+    error: Failure | None = None
 
 
 class AtomPart(BaseModel):

@@ -7,10 +7,13 @@ from typing import Any
 from molmp.page.render import render_page
 from molmp.serve.limits import Limits
 from molmp.training.bundle import Bundle
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["index_page", "interface_page", "shared_files"]
 
-EXAMPLES = "CC(=O)Oc1ccccc1C(=O)O aspirin\nCn1c(=O)c2c(ncn2C)n(C)c1=O caffeine\nCC(C)Cc1ccc(cc1)C(C)C(=O)O ibuprofen"
+EXAMPLES = ("CC(=O)Oc1ccccc1C(=O)O aspirin", "Cn1c(=O)c2c(ncn2C)n(C)c1=O caffeine")
+
+COVERAGES = (0.5, 0.8, COVERAGE, 0.95, 0.99)
 
 
 def shared_files() -> dict[str, tuple[str, str]]:
@@ -27,7 +30,8 @@ def index_page(bundle: Bundle, name: str, limits: Limits) -> str:
     test = {key: value for key, value in bundle.metrics.get("test", {}).items() if value is not None}
     return render_page(
         "serve.html", name=name or ", ".join(bundle.targets.names[:3]), bundle=bundle, limits=limits, test=test,
-        examples=EXAMPLES, targets=json.dumps(_choices(bundle)),
+        examples="\n".join(_examples(bundle)), model=json.dumps(_model(bundle)),
+        coverages={f"{100 * share:g} %": share for share in COVERAGES} if bundle.trust else {}, coverage=COVERAGE,
     )  # fmt: skip
 
 
@@ -68,13 +72,26 @@ def _kind(about: dict[str, Any]) -> str:
     return f"{kind} of {_kind(inner)}" if isinstance(inner, dict) else kind
 
 
+def _examples(bundle: Bundle) -> list[str]:
+    """Well-known molecules, and two that the model has learned from: most models know little of the former."""
+    names = bundle.trust.domain.names if bundle.trust and bundle.trust.domain else ()
+    known = [name for name in (names[0], names[len(names) // 2]) if not name.startswith("row ")] if names else []
+    return [*(f"{smiles} training molecule" for smiles in dict.fromkeys(known)), *EXAMPLES]
+
+
+def _model(bundle: Bundle) -> dict[str, Any]:
+    """What the scripts of the page need to know."""
+    targets = [{"name": item.name, "unit": item.unit, "classes": item.classes} for item in bundle.targets.items]
+    return {"targets": targets, "choices": _choices(bundle)}
+
+
 def _choices(bundle: Bundle) -> list[dict[str, str | None]]:
     """What can be explained: targets, and classes where there are more than two."""
     choices: list[dict[str, str | None]] = []
     for target in bundle.targets.items:
         for of_class in reversed(target.classes) if bundle.targets.task == "multiclass" else [None]:
             text = target.name if of_class is None else f"{target.name}: {of_class}"
-            choices.append({"key": str(len(choices)), "text": text, "target": target.name, "of_class": of_class})
+            choices.append({"text": text, "target": target.name, "of_class": of_class})
     return choices
 
 

@@ -17,6 +17,8 @@ from molmp.inference.columns import Columns
 from molmp.inference.predictor import Predictor
 from molmp.page.drawing import MOST_ATOMS
 from molmp.serve.drawings import SECONDS, Coloured, draw_coloured, draw_molecules
+from molmp.trust.domain import Domain
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["Service", "SharedPredictor"]
 
@@ -74,18 +76,45 @@ class Service:
         self.pool.__exit__(None, None, None)
 
     @property
-    def columns(self) -> dict[str, type]:
-        """What is told of a molecule, and of which type."""
-        return {name: kind for name, kind in Columns.of(self.predictor.bundle).types.items() if name != "error"}
+    def domain(self) -> Domain | None:
+        """The training molecules, where the model keeps them."""
+        trust = self.predictor.bundle.trust
+        return None if trust is None else trust.domain
 
-    def predict(self, smiles: Sequence[str]) -> list[dict[str, Any] | InvalidSmilesError]:
-        """For each molecule, in order, the values of :attr:`columns`, or why there are none."""
+    def columns(self, coverage: float = COVERAGE) -> Columns:
+        """What is told of a molecule: see :class:`~molmp.inference.columns.Columns`."""
+        return Columns.of(self.predictor.bundle, coverage=coverage)
+
+    def predict(
+        self, smiles: Sequence[str], *, coverage: float = COVERAGE
+    ) -> list[dict[str, Any] | InvalidSmilesError]:
+        """For each molecule, in order, the values of :meth:`columns` but ``error``, or why there are none.
+
+        ``coverage``: probability with which an interval, or a set of classes, is to hold the truth.
+        """
+        columns = self.columns(coverage)
         (answer,) = self.predictor.stream([smiles], trust=True)
-        values = Columns.of(self.predictor.bundle).values(answer)
+        values = columns.values(answer)
+        names = [name for name in columns.types if name != "error"]
         return [
-            answer.errors.get(row) or {name: _plain(values[name][row]) for name in self.columns}
-            for row in range(len(smiles))
+            answer.errors.get(row) or {name: _plain(values[name][row]) for name in names} for row in range(len(smiles))
         ]
+
+    def neighbours(self, smiles: str, count: int) -> list[tuple[str, float]] | InvalidSmilesError:
+        """The most similar training molecules, as the model calls them, and their Tanimoto similarities.
+
+        Raises :class:`DataError` where the model keeps none.
+        """
+        if self.domain is None:
+            raise DataError("this model keeps no training molecules to compare with")
+        featurized = self.predictor.read([smiles], trust=True)
+        if featurized.errors:
+            return featurized.errors[0]
+        bits = featurized.graphs.bits
+        assert bits is not None
+        found = self.domain.index.nearest(bits, count)
+        names = [self.domain.names[row] for row in found.rows[0]]
+        return list(zip(names, found.similarity[0].tolist(), strict=True))
 
     def explain(self, smiles: str, *, target: str | None = None, of_class: str | None = None,
                 method: str = "gradients") -> Explanation:  # fmt: skip

@@ -16,6 +16,7 @@ from molmp.serve.limits import Limits, Seats, TooLargeError
 from molmp.tables.parquet import MAGIC
 from molmp.tables.smi import SMI_SUFFIXES
 from molmp.tables.source import open_source
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["Predicted", "Progress", "Uploads", "predict_upload", "safe_stem"]
 
@@ -69,8 +70,9 @@ class Predicted(NamedTuple):
 
 
 def predict_upload(
-    predictor: Predictor, file: IO[bytes], name: str, folder: Path, limits: Limits, progress: Progress
-) -> Predicted:
+    predictor: Predictor, file: IO[bytes], name: str, folder: Path, limits: Limits, progress: Progress,
+    coverage: float = COVERAGE,
+) -> Predicted:  # fmt: skip
     """Predict a table into a file of ``folder``.
 
     Parameters
@@ -79,6 +81,9 @@ def predict_upload(
         Its bytes: delimited text, SMI or SDF, compressed or not.
     name
         What the sender calls it. It is never used as a path: only whether it ends as an SMI file does.
+
+    coverage
+        As :func:`~molmp.inference.tables.predict_table` takes it.
 
     Raises
     ------
@@ -102,7 +107,7 @@ def predict_upload(
         with path.open("wb") as copy:
             shutil.copyfileobj(file, copy, CHUNK)
         progress.lines = _count_lines(path, limits)
-        outcome = predict_table(predictor, path, output, tell=notes.append, watch=watch)
+        outcome = predict_table(predictor, path, output, coverage=coverage, tell=notes.append, watch=watch)
     except MolmpError as error:
         _rename(error, path)
         raise

@@ -1,11 +1,13 @@
 // The page's buttons: paste, draw, or send a table.
 import { draw, openEditor } from "./editor.js";
 import { ask, sendTable } from "./ask.js";
-import { element, predicted, setTargets, showPredictions } from "./show.js";
+import { predicted, showPredictions } from "./show.js";
+import { element } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const main = document.querySelector("main");
-setTargets(JSON.parse(main.dataset.targets));
+const model = JSON.parse(main.dataset.model);
+const coverage = () => Number(part("coverage")?.value ?? 0.9);
 
 function tell(text, bad = false) {
   part("status").textContent = text;
@@ -36,12 +38,15 @@ async function predict(molecules, button) {
   const most = Number(main.dataset.most);
   if (!molecules.length) return tell("Give at least one SMILES.", true);
   if (molecules.length > most) return tell(`${molecules.length.toLocaleString("en")} molecules are more than the ${most.toLocaleString("en")} that fit here; send them as a table.`, true);
+  const asked = coverage();
   button.disabled = true;
   tell(`Predicting ${molecules.length.toLocaleString("en")} molecule${molecules.length > 1 ? "s" : ""} \u2026`);
   try {
-    const answer = await ask("api/predict", { smiles: molecules.map((one) => one.smiles) });
+    const answer = await ask("api/predict", { smiles: molecules.map((one) => one.smiles), coverage: asked });
     const bad = answer.results.filter((result) => result.error).length;
-    showPredictions(answer, molecules.map((one) => one.name));
+    model.coverage = asked;
+    showPredictions(model, answer, molecules.map((one) => one.name));
+    part("notes").textContent = answer.notes.join("; ");
     tell(`${(molecules.length - bad).toLocaleString("en")} predicted${bad ? `, ${bad.toLocaleString("en")} cannot be` : ""}.`);
   } catch (error) {
     tell(error.message, true);
@@ -53,6 +58,7 @@ async function predict(molecules, button) {
 part("paste").addEventListener("submit", (event) => { event.preventDefault(); predict(pasted(), part("go")); });
 part("smiles").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) part("paste").requestSubmit(); });
 part("examples").addEventListener("click", () => { part("smiles").value = part("examples").dataset.text; part("paste").requestSubmit(); });
+part("coverage")?.addEventListener("change", () => { if (!part("answer").hidden) predict(predicted(), part("go")); });
 part("clear").addEventListener("click", () => { part("smiles").value = ""; part("answer").hidden = true; tell(""); part("smiles").focus(); });
 
 part("draw").addEventListener("submit", (event) => {
@@ -85,7 +91,7 @@ const cell = (text) => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"`
 part("download").addEventListener("click", async () => {
   const lines = ["smiles,name", ...predicted().map((one) => `${cell(one.smiles)},${cell(one.name)}`)];
   try {
-    const { blob } = await sendTable(new File([lines.join("\n") + "\n"], "molecules.csv"), (share, text) => tell(text));
+    const { blob } = await sendTable(new File([lines.join("\n") + "\n"], "molecules.csv"), coverage(), (share, text) => tell(text));
     save(blob, "predictions.csv");
     tell("");
   } catch (error) {
@@ -113,7 +119,7 @@ part("send").addEventListener("submit", async (event) => {
   part("progress").hidden = false;
   part("returned").hidden = true;
   try {
-    const { blob, name, notes } = await sendTable(file, (share, text) => { bar.value = share; words.textContent = text; });
+    const { blob, name, notes } = await sendTable(file, coverage(), (share, text) => { bar.value = share; words.textContent = text; });
     part("returned").replaceChildren(element("p", {}, "Done: ", save(blob, name), ` (${(blob.size / 1024).toLocaleString("en", { maximumFractionDigits: 0 })} kB)`), ...notes.map((note) => element("p", { className: "quiet" }, note)));
     part("returned").hidden = false;
   } catch (error) {

@@ -22,10 +22,11 @@ export async function ask(path, body) {
 }
 
 // Send a table; `told` hears how far it is. Gives the answer as { blob, name, notes }.
-export async function sendTable(file, told) {
+export async function sendTable(file, coverage, told) {
   const job = Math.random().toString(36).slice(2);
   const form = new FormData();
   form.append("job", job);
+  form.append("coverage", coverage);
   form.append("file", file, file.name ?? "molecules.csv");
   const request = new XMLHttpRequest();
   request.open("POST", "api/table");
