@@ -152,6 +152,8 @@ METHODS: dict[str, Method] = {
     "molmp": molmp({}, {}),
     "molmp-single": molmp({}, {"ensemble": 1}),
     "molmp-graph": molmp({}, {}, features="none"),
+    "molmp-all": molmp({}, {"views": "all"}),
+    "molmp-best": molmp({}, {"patience": 30}),
     "mean": Method(mean, dict),
     "forest": trees("forest", TREES),
     "boosting": trees("boosting", BOOSTS),

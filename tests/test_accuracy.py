@@ -103,3 +103,15 @@ def test_committed_rows_keep_to_the_schema(row):
 def test_page_is_made_from_the_committed_rows():
     page = accuracy_report.PAGE.read_text("ascii")
     assert accuracy_report.fill(page, accuracy.load_rows()) == page
+
+
+def test_lines_of_an_older_recipe_are_measured_again_and_left_out():
+    now = accuracy.settings_of(METHODS["molmp"])
+    older = now | {"training": now["training"] | {"epochs": 7}}
+    before = now | {"training": {name: value for name, value in now["training"].items() if name != "loss"}}
+    gone = now | {"training": now["training"] | {"cleverness": 1}}
+    lines = [line("esol", "molmp", 0, 0.8) | {"origin": "measured here", "settings": s}
+             for s in (now, before, older, gone)]  # fmt: skip
+    assert [accuracy.is_current(one) for one in lines] == [True, True, False, False]
+    assert [accuracy.is_there([one], "esol", "column", 0, "molmp") for one in lines] == [True, True, False, False]
+    assert accuracy_report.collect(lines[2:], "column") == {}

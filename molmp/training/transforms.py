@@ -58,7 +58,8 @@ class Transform:
 def choose_transform(values: np.ndarray, center: float, scale: float) -> Transform | None:
     """Choose a transform for the training labels of one target, shape ``(n,)``; None where they are not skewed.
 
-    Of a logarithm and Yeo-Johnson's power, the one that leaves less skewness.
+    Of a logarithm and Yeo-Johnson's power, the one that leaves less skewness. Labels of which some are negative stay as
+    they are: they are logarithms or energies already, and their squared errors are meant.
 
     >>> rng = np.random.default_rng(0)
     >>> choose_transform(rng.normal(size=500), 0.0, 1.0)
@@ -68,7 +69,7 @@ def choose_transform(values: np.ndarray, center: float, scale: float) -> Transfo
     (None, True)
     """
     z = (values - center) / scale
-    if len(z) < FEWEST or abs(skewness(z)) <= SKEWED:
+    if len(z) < FEWEST or values.min() < 0 or abs(skewness(z)) <= SKEWED:
         return None
     from scipy import stats
 
