@@ -21,20 +21,27 @@ demo: .venv/.ready
 	@echo; echo "predictions: demo-run/new_molecules.csv   metrics: demo-run/metrics.json   page: demo-run/report.html"
 
 test: .venv/.dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -p no:randomly -n 2 --dist loadfile
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-.PHONY: fuzz chaos soak
+.PHONY: fuzz slowest shuffle chaos soak
 fuzz: .venv/.dev
 	$(BIN)/python tests/fuzz.py strings --count 1000000 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/fuzz.py files --count 100000 $(if $(SEED),--seed $(SEED))
 
+slowest: .venv/.dev
+	$(BIN)/python tests/slowest.py
+	$(BIN)/python tests/slowest.py --features descriptors+morgan
+
+shuffle: .venv/.dev
+	$(BIN)/python tests/shuffle.py $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+
 chaos: .venv/.dev
-	MOLMP_CHAOS=1 $(BIN)/python -m pytest -s -p no:cacheprovider -k chaos tests/test_resume_predict.py tests/test_resume_train.py
+	MOLMP_CHAOS=1 $(BIN)/python -m pytest -s -p no:cacheprovider -p no:randomly -k chaos tests/test_resume_predict.py tests/test_resume_train.py
 
 soak: .venv/.dev
 	$(BIN)/python tests/soak.py $(if $(ROWS),--rows $(ROWS))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from molmp.chem.options import LIMITS, GraphOptions
 from molmp.chem.smiles import STANDARDIZE
 from molmp.errors import ConfigError
 from molmp.tables.labels import TASKS
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--fix", metavar="FILE", type=click.Path(path_type=Path), help="Write the table without bad rows and "
               "repeats, and beside it what was done.")  # fmt: skip
 @options.smiles_column
+@options.dialect
 @click.option("--target-columns", multiple=True, metavar="NAMES", callback=options.names,
               help="Labels to look at, separated by commas.  [default: the other numeric columns]")  # fmt: skip
 @click.option("--task", type=click.Choice(TASKS), help="Kind of targets.  [default: told from the labels]")
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     "--standardize", type=click.Choice(STANDARDIZE), default="none", help="What is done to molecules before they are "
     "compared; --fix writes them so."
 )  # fmt: skip
+@options.limits
 @options.workers
 def check(
     table: str, outputs: tuple[Path, ...], fix: Path | None, target_columns: tuple[str, ...], **settings: Any
@@ -56,7 +59,8 @@ def check(
     from molmp.audit.fix import changes_path, fix_table
     from molmp.audit.table import audit_table
 
-    audit = audit_table(table, target_columns=target_columns or None, tell=options.tell, **settings)
+    limits = GraphOptions(**{name: settings.pop(name) for name in LIMITS})
+    audit = audit_table(table, target_columns=target_columns or None, limits=limits, tell=options.tell, **settings)
     for note in audit.notes:
         options.tell(note)
     for finding in findings(audit):

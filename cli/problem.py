@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molmp.chem.featurize import GraphOptions
+from molmp.chem.options import LIMITS
 from molmp.nn.config import ModelConfig
 from molmp.tables.splits import Split
 from molmp.training.config import TrainConfig
@@ -74,7 +75,8 @@ def _split(dataset: "Dataset", featurized: "Featurized", settings: dict[str, Any
     from molmp.training.problem import fold_rows, readable_rows, split_rows
 
     rows, how = readable_rows(dataset, featurized), settings["split"]
-    dealing = {"sizes": settings["split_sizes"], "seed": settings["seed"]}
+    limits = GraphOptions(**{name: settings[name] for name in LIMITS})
+    dealing = {"sizes": settings["split_sizes"], "seed": settings["seed"], "options": limits}
     if settings["rolling_test"]:
         split = Split(rows, rows[:0], rows[:0])
     else:

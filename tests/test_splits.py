@@ -10,6 +10,8 @@ from rdkit.Chem import rdFingerprintGenerator
 from rdkit.DataStructs import BulkTanimotoSimilarity
 from rdkit.ML.Cluster import Butina
 
+from molmp.chem import guard, pool
+from molmp.chem.options import GraphOptions
 from molmp.chem.smiles import parse_smiles, scaffold_smiles
 from molmp.errors import ConfigError, DataError, FileFormatError, InvalidSmilesError
 from molmp.tables import groups
@@ -312,3 +314,32 @@ def test_draw_validation():
 
 def test_split_is_a_plain_record():
     assert Split._fields == ("train", "val", "test")
+
+
+@pytest.mark.parametrize("how", ["scaffold", "scaffold-fixed", "butina"])
+def test_limits_are_those_of_the_molecules(how):
+    """A molecule that the reader was told to accept is not refused when it is grouped."""
+    long = "c1ccccc1" + "C" * 2100
+    smiles = [*SMILES, long]
+    with pytest.raises(InvalidSmilesError, match="more than 2000"):
+        make_split(how, smiles, sizes=(0.6, 0.2, 0.2))
+    split = make_split(how, smiles, sizes=(0.6, 0.2, 0.2), options=GraphOptions(max_atoms=3000))
+    assert_partition(split, range(len(smiles)))
+
+
+@pytest.mark.parametrize("how", ["scaffold", "butina"])
+def test_a_molecule_that_ends_its_process_has_no_scaffold(how, monkeypatch):
+    trap = "C" * 1500
+    monkeypatch.setattr(
+        pool, "PROGRAM",
+        pool.PROGRAM.replace(
+            "from molmp.chem.worker import serve;",
+            "import os; from molmp.chem import molecules as m; read = m.read_text; "
+            f"m.read_text = lambda t, *a: os.abort() if len(t) == {len(trap)} else read(t, *a); "
+            "from molmp.chem.worker import serve;",
+        ),
+    )  # fmt: skip
+    guard._guard.cache_clear()
+    split = make_split(how, [*SMILES, trap], sizes=(0.6, 0.2, 0.2))
+    guard._guard.cache_clear()
+    assert_partition(split, range(len(SMILES) + 1))

@@ -62,7 +62,7 @@ def fix_table(audit: Audit, source: str | Path, output: str | Path) -> list[Chan
     by_row: dict[int, list[Change]] = {}
     for change in changes:
         by_row.setdefault(change.row, []).append(change)
-    with open_table(source) as table:
+    with open_table(source, delimiter=audit.delimiter, header=audit.header) as table:
         places = {name: table.index(name) for name in {change.column for change in changes if change.column}}
         total = 0
         with open_writer(output, {}, after=table.layout) as writer:

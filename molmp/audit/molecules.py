@@ -48,14 +48,13 @@ class Molecules(NamedTuple):
     """Why each other row cannot be read."""
 
 
-def read_facts(smiles: Sequence[str], standardize: str = "none", n_jobs: int | None = None) -> Molecules:
-    """Read molecules, brought into a standard form first where that is wanted, in processes of their own.
+def read_facts(smiles: Sequence[str], options: GraphOptions = GraphOptions(), n_jobs: int | None = None) -> Molecules:
+    """Read molecules in processes of their own; ``options`` tell their standard form and their limits.
 
     >>> facts = read_facts(["C[C@H](N)C(=O)O", "CC([NH3+])C(=O)[O-].[Na+]", "C1"])
     >>> facts.flat, facts.kind, facts.errors[2].reason
     (['CC(N)C(=O)O', 'CC(N)C(=O)O'], ['one', 'salt'], 'ring 1 is not closed')
     """
-    options = GraphOptions(standardize=standardize)
     chunks = [smiles[start : start + CHUNK] for start in range(0, len(smiles), CHUNK)]
     parts = run_chunks(_read, chunks, options, options.time_limit, jobs=count_jobs(n_jobs), trusted=lambda chunk: False)
     return _joined([_lost(part) if isinstance(part, Lost) else part for pieces in parts for part in pieces])

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from molmp.audit.molecules import Molecules
+from molmp.chem.options import GraphOptions
 from molmp.chem.similarity import TanimotoIndex
-from molmp.chem.smiles import parse_smiles, scaffold_smiles
+from molmp.tables.groups import find_scaffolds
 from molmp.tables.splits import Split
 
 __all__ = ["Overlap", "Part", "find_overlap"]
@@ -38,11 +39,12 @@ class Overlap(NamedTuple):
     parts: list[Part]
 
 
-def find_overlap(molecules: Molecules, split: Split, how: str) -> Overlap:
-    """Compare the parts of ``split``, input rows, with its training part."""
+def find_overlap(molecules: Molecules, split: Split, how: str, options: GraphOptions = GraphOptions()) -> Overlap:
+    """Compare the parts of ``split``, input rows, with its training part; ``options`` tell the limits of a molecule."""
     place = {row: i for i, row in enumerate(molecules.rows.tolist())}
     train, val, test = ([place[row] for row in part.tolist() if row in place] for part in split)
-    scaffolds = {i: scaffold_smiles(parse_smiles(molecules.parent[i])) for i in (*train, *val, *test)}
+    used = [*train, *val, *test]
+    scaffolds = dict(zip(used, find_scaffolds([molecules.parent[i] for i in used], options), strict=True))
     index = TanimotoIndex(molecules.bits[train])
     exact, flat = {molecules.exact[i] for i in train}, {molecules.flat[i] for i in train}
     rings = {scaffolds[i] for i in train} - {""}

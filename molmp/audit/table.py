@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from molmp.audit.duplicates import Level, Noise, conflicts, find_duplicates, noi
 from molmp.audit.labels import TargetAudit, audit_target
 from molmp.audit.molecules import Molecules, read_facts
 from molmp.audit.overlap import Overlap, find_overlap
+from molmp.chem.options import GraphOptions
 from molmp.chem.similarity import TanimotoIndex
 from molmp.errors import ConfigError, DataError, listed
 from molmp.tables.columns import find_target_columns
@@ -69,6 +70,9 @@ class Audit:
     """By target."""
     overlap: Overlap | None
     notes: list[str]
+    delimiter: str | None = None
+    header: bool | None = None
+    """What was said of the table, as of :func:`~molmp.tables.read.open_table`."""
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -91,13 +95,17 @@ def audit_table(
     split_sizes: Sequence[float] = SIZES,
     seed: int = 0,
     standardize: str = "none",
+    limits: GraphOptions = GraphOptions(),
+    delimiter: str | None = None,
+    header: bool | None = None,
     n_jobs: int | None = None,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> Audit:
     """Look at a table as training would, and refuse nothing in it.
 
     ``split`` (see :func:`molmp.tables.splits.make_split`) or ``split_column`` asks how independent its parts are.
-    ``standardize``: molecules are compared in that form. ``tell`` gets a sentence as the work goes on.
+    ``standardize``: molecules are compared in that form. ``limits`` of a molecule; ``delimiter`` and ``header`` say
+    what the table leaves open. ``tell`` gets a sentence as the work goes on.
 
     Raises :class:`DataError` for what is no table or holds no molecule, :class:`ColumnError` for a column that is not
     there, :class:`ConfigError` for options that do not exist.
@@ -115,7 +123,8 @@ def audit_table(
         raise ConfigError(f"no task {task!r}; there are {listed(TASKS)}")
     if split is not None and split_column is not None:
         raise ConfigError("give either a split or a split column")
-    with open_table(path, smiles_column=smiles_column) as table:
+    options = replace(limits, standardize=standardize)
+    with open_table(path, delimiter=delimiter, header=header, smiles_column=smiles_column) as table:
         roles = {table.smiles_index}
         roles |= {table.index(name) for name in (split_column, time_column) if name is not None}
         content = _Content(table)
@@ -123,7 +132,7 @@ def audit_table(
         notes = list(table.notes)
         smiles = content.cells[table.smiles_index]
     tell(f"reading {len(smiles):,} molecules")
-    molecules = read_facts(smiles, standardize, n_jobs)
+    molecules = read_facts(smiles, options, n_jobs)
     bad = _bad(content, smiles, molecules)
     if len(bad) == len(smiles):
         raise DataError(f"{path}: none of its {len(smiles)} rows can be read (row 1: {bad[0].reason})")
@@ -133,15 +142,17 @@ def audit_table(
     labelled = [target for target in targets if target.kind != "none"]
     if labelled and len(molecules.rows) > MOST_CLIFFS_ROWS:
         notes.append(f"activity cliffs are sought up to {MOST_CLIFFS_ROWS:,} molecules only")
-    chosen = _split(content, table, molecules, split, split_column, time_column, split_sizes, seed)
+    chosen = _split(content, table, molecules, split, split_column, time_column, split_sizes, seed, limits)
     return Audit(
         where=table.where, smiles=smiles, smiles_column=table.columns[table.smiles_index],
         cells={target.name: content.cells[table.index(target.name)] for target in targets},
         lines=content.lines, standardize=standardize, molecules=molecules, bad=bad, levels=levels, targets=targets,
         repeats={target.name: _repeats(levels, target) for target in labelled},
         cliffs=_cliffs(molecules, labelled),
-        overlap=None if chosen is None else find_overlap(molecules, chosen, split or f"column {split_column}"),
-        notes=notes,
+        overlap=None if chosen is None else find_overlap(
+            molecules, chosen, split or f"column {split_column}", limits
+        ),
+        notes=notes, delimiter=delimiter, header=header,
     )  # fmt: skip
 
 
@@ -203,7 +214,7 @@ def _repeats(levels: Sequence[Level], target: TargetAudit) -> dict[str, Repeats]
 
 def _split(
     content: _Content, table: Table, molecules: Molecules, how: str | None, column: str | None, time: str | None,
-    sizes: Sequence[float], seed: int,
+    sizes: Sequence[float], seed: int, limits: GraphOptions,
 ) -> Split | None:  # fmt: skip
     rows = molecules.rows
     smiles = content.cells[table.smiles_index]
@@ -212,4 +223,4 @@ def _split(
     if how is None:
         return None
     times = read_times(content.column(table, time)) if time is not None else None
-    return make_split(how, smiles, sizes=sizes, seed=seed, rows=rows, times=times)
+    return make_split(how, smiles, sizes=sizes, seed=seed, rows=rows, times=times, options=limits)

@@ -7,7 +7,7 @@ from molmp.chem.molecule_features import feature_columns
 from molmp.chem.smiles import MAX_ATOMS, MAX_CHARACTERS, STANDARDIZE
 from molmp.errors import ConfigError
 
-__all__ = ["GraphOptions"]
+__all__ = ["LIMITS", "GraphOptions"]
 
 LIMITS = {"max_atoms": 100_000, "max_characters": 1_000_000, "time_limit": 86_400}
 """The most that may be asked for."""

@@ -13,7 +13,7 @@ from rdkit import Chem
 
 from molmp.chem.featurize import Featurized, featurize
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.smiles import parse_smiles
+from molmp.chem.molecules import read_molecule
 from molmp.errors import DataError
 from molmp.inference.predictor import Predictor
 
@@ -130,7 +130,11 @@ class Trial:
 
     def mirror_images(self) -> tuple[int, int]:
         """How many molecules differ from their mirror image, and for how many of them the model's answers do."""
-        pairs = [(row, mirrored) for row, text in enumerate(self.smiles) if (mirrored := _mirrored(text)) is not None]
+        pairs = [
+            (row, mirrored)
+            for row, text in enumerate(self.smiles)
+            if (mirrored := _mirrored(self._read(text))) is not None
+        ]
         read = featurize([text for _, text in pairs], self.predictor.bundle.options)
         rows = np.array([row for row, _ in pairs], np.int64)[read.rows]
         apart = np.abs(self._answer_graphs(read.graphs) - self.answers[rows])
@@ -138,11 +142,15 @@ class Trial:
 
     def _spellings(self, smiles: str) -> Iterator[str]:
         """Random SMILES that RDKit reads as the same molecule: it loses some odd stereo marks when it writes."""
-        mol = parse_smiles(smiles)
+        mol = self._read(smiles)
         same = Chem.MolToSmiles(mol)
         for text in Chem.MolToRandomSmilesVect(mol, SPELLINGS, randomSeed=self.rng.randrange(2**31)):
             if text != smiles and (again := Chem.MolFromSmiles(text)) is not None and Chem.MolToSmiles(again) == same:
                 yield text
+
+    def _read(self, smiles: str) -> Chem.Mol:
+        """Within the model's limits, but not in its standard form."""
+        return read_molecule(smiles, replace(self.predictor.bundle.options, standardize="none"))
 
     def _allowed(self, rows: np.ndarray) -> np.ndarray:
         return self.tolerance * (1 + np.abs(self.answers[rows]))
@@ -208,9 +216,8 @@ def _shuffled(graphs: MolGraphs, rng: np.random.Generator) -> MolGraphs:
     return replace(packed, features=graphs.features)
 
 
-def _mirrored(smiles: str) -> str | None:
+def _mirrored(mol: Chem.Mol) -> str | None:
     """SMILES of the mirror image, or ``None`` where it is the same molecule."""
-    mol = parse_smiles(smiles)
     image = Chem.Mol(mol)
     for atom in image.GetAtoms():
         atom.InvertChirality()

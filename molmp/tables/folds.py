@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from molmp.chem.options import GraphOptions
 from molmp.errors import ConfigError, DataError, listed
 from molmp.tables.groups import (
     Groups,
@@ -33,6 +34,7 @@ def make_folds(
     val_share: float = 1 / 9,
     seed: int = 0,
     times: NDArray[np.float64] | None = None,
+    options: GraphOptions = GraphOptions(),
 ) -> list[Split]:
     """Deal ``rows`` (all by default) of ``smiles`` into ``folds`` parts, ``repeats`` times; one split for each.
 
@@ -41,6 +43,8 @@ def make_folds(
     how
         As for :func:`~molmp.tables.splits.make_split`: ``random`` deals rows, ``scaffold`` and ``scaffold-fixed`` deal
         scaffolds, ``butina`` clusters of similar molecules, ``time`` cuts the order of ``times`` into blocks.
+    options
+        The limits of a molecule.
     test
         The test rows of every split, none of them in ``rows``: each fold is the validation part of one split.
         Without them the test rolls: each fold is the test part of one split, and ``val_share`` of the other rows, in
@@ -67,7 +71,7 @@ def make_folds(
             raise ConfigError("a rolling test in time would learn from the future; keep the split's own test rows")
         blocks = _blocks(rows, folds, times)
         return [_fixed(rows, block, test) for _ in range(repeats) for block in blocks]
-    groups = _groups(how, [smiles[i] for i in rows])
+    groups = _groups(how, [smiles[i] for i in rows], options)
     if len(groups) < folds:
         what = "rows" if how == "random" else "groups of molecules that a " + how + " split keeps together"
         raise DataError(f"{folds} folds of {len(groups)} {what}: there must be as many {what.split()[0]} at least")
@@ -81,14 +85,14 @@ def make_folds(
     return splits
 
 
-def _groups(how: str, smiles: Sequence[str]) -> Groups:
+def _groups(how: str, smiles: Sequence[str], options: GraphOptions) -> Groups:
     match how:
         case "random":
             return [np.array([i]) for i in range(len(smiles))]
         case "scaffold" | "scaffold-fixed":
-            return scaffold_groups(smiles)
+            return scaffold_groups(smiles, options)
         case "butina":
-            return similarity_groups(smiles)
+            return similarity_groups(smiles, options)
     raise ConfigError(f"no split {how!r}; there are {listed(SPLITS)}")
 
 

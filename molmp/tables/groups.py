@@ -3,15 +3,23 @@
 A group is an ascending array of rows; groups come in the order of their first rows.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rdkit import DataStructs
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit import Chem, DataStructs
 from rdkit.SimDivFilters import rdSimDivPickers
 
-from molmp.chem.smiles import parse_smiles, scaffold_smiles
+from molmp.chem.clock import timed
+from molmp.chem.featurize import CHUNK, TRUSTED
+from molmp.chem.guard import longest_text, run_chunks
+from molmp.chem.molecules import read_molecule
+from molmp.chem.options import GraphOptions
+from molmp.chem.pool import Lost
+from molmp.chem.similarity import SIZE, morgan_bits
+from molmp.chem.smiles import scaffold_smiles
+from molmp.errors import InvalidSmilesError
 
 __all__ = [
     "Groups",
@@ -19,6 +27,7 @@ __all__ = [
     "fill_balanced",
     "fill_evenly",
     "fill_largest_first",
+    "find_scaffolds",
     "join_groups",
     "scaffold_groups",
     "similarity_groups",
@@ -33,27 +42,72 @@ _EXACT = 10_000
 """Up to so many molecules all pairs are compared."""
 
 
-def scaffold_groups(smiles: Sequence[str]) -> Groups:
-    """Group molecules by Bemis-Murcko scaffold; those without a ring form one group.
+def scaffold_groups(smiles: Sequence[str], options: GraphOptions = GraphOptions()) -> Groups:
+    """Group molecules by Bemis-Murcko scaffold; those without a ring form one group, as do those whose scaffold takes
+    RDKit longer than the time limit of ``options`` or ends the process that looks for it.
 
     Bemis, Murcko: "The properties of known drugs. 1. Molecular frameworks", 1996, doi:10.1021/jm9602928.
 
     >>> [group.tolist() for group in scaffold_groups(["c1ccccc1C", "CCO", "Oc1ccccc1", "CC"])]
     [[0, 2], [1, 3]]
     """
-    return _by_key([scaffold_smiles(parse_smiles(text)) for text in smiles])
+    return _by_key(find_scaffolds(smiles, options))
 
 
-def similarity_groups(smiles: Sequence[str]) -> Groups:
+def find_scaffolds(smiles: Sequence[str], options: GraphOptions = GraphOptions()) -> list[str]:
+    """Canonical SMILES of the scaffold of each molecule; empty where it has no ring, or none could be found in time.
+
+    >>> find_scaffolds(["c1ccccc1C", "CCO"])
+    ['c1ccccc1', '']
+    """
+    return _described(_scaffolds, smiles, options, lost="")
+
+
+def similarity_groups(smiles: Sequence[str], options: GraphOptions = GraphOptions()) -> Groups:
     """Group molecules by Tanimoto similarity of Morgan bits (radius 2, 2048 bits), at least 0.4 to the centre.
 
     Up to 10,000 molecules the clusters are those of Butina: "Unsupervised data base clustering based on Daylight's
     fingerprint and Tanimoto similarity", 1999, doi:10.1021/ci9803381; above, those of sphere exclusion (RDKit's
     ``LeaderPicker``), each molecule with its nearest centre. The order of the rows settles ties.
     """
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    bits = [generator.GetFingerprint(parse_smiles(text)) for text in smiles]
+    found = _described(_fingerprints, smiles, options, lost=b"\xff" * (SIZE // 8))
+    bits = [DataStructs.CreateFromBinaryText(text) for text in found]
     return cluster(bits, DISTANCE) if len(bits) <= _EXACT else _sphere_exclusion(bits, DISTANCE)
+
+
+def _described(
+    function: Callable[[Sequence[str], GraphOptions], list[Any]],
+    smiles: Sequence[str],
+    options: GraphOptions,
+    lost: Any,
+) -> list[Any]:
+    """What ``function`` makes of each molecule, and ``lost`` of those that it is lost at."""
+    chunks = (smiles[start : start + CHUNK] for start in range(0, len(smiles), CHUNK))
+    parts = run_chunks(function, chunks, options, options.time_limit, jobs=1, trusted=_trusted)
+    found = [item for pieces in parts for piece in pieces for item in ([lost] if isinstance(piece, Lost) else piece)]
+    for row, item in enumerate(found):
+        if isinstance(item, InvalidSmilesError):
+            raise InvalidSmilesError(item.smiles, item.code, item.reason, row)
+    return found
+
+
+def _trusted(chunk: Sequence[str]) -> bool:
+    return longest_text(chunk) <= TRUSTED
+
+
+def _scaffolds(smiles: Sequence[str], options: GraphOptions) -> list[str | InvalidSmilesError]:
+    return [_made(scaffold_smiles, text, options) for _, text in timed(smiles)]
+
+
+def _fingerprints(smiles: Sequence[str], options: GraphOptions) -> list[bytes | InvalidSmilesError]:
+    return [_made(lambda mol: morgan_bits([mol]).tobytes(), text, options) for _, text in timed(smiles)]
+
+
+def _made(make: Callable[[Chem.Mol], Any], text: str, options: GraphOptions) -> Any:
+    try:
+        return make(read_molecule(text, options))
+    except InvalidSmilesError as error:  # told to whoever asked, who may be another process
+        return error
 
 
 def cluster(bits: Sequence[DataStructs.ExplicitBitVect], distance: float) -> Groups:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from molmp.chem.options import GraphOptions
 from molmp.errors import ConfigError, DataError, FileFormatError, listed
 from molmp.tables.groups import fill_balanced, fill_largest_first, scaffold_groups, similarity_groups, stable_rng
 
@@ -44,6 +45,7 @@ def make_split(
     seed: int = 0,
     rows: NDArray[np.int64] | None = None,
     times: NDArray[np.float64] | None = None,
+    options: GraphOptions = GraphOptions(),
 ) -> Split:
     """Split the molecules ``rows`` (all by default) of ``smiles`` into shares of ``sizes`` (train, val, test).
 
@@ -52,6 +54,8 @@ def make_split(
     - ``scaffold-fixed``: the same groups, the largest to the training part, nothing random (MoleculeNet's rule).
     - ``butina``: rows of one cluster of similar molecules stay together, dealt as for ``scaffold``.
     - ``time``: the oldest train, the newest test, by ``times`` (shape ``(n,)``) or else the order of the file.
+
+    ``options`` tell the limits of a molecule.
 
     Raises :class:`ConfigError` for sizes that are not three positive shares of 1, :class:`DataError` where a part
     would be empty, :class:`InvalidSmilesError` where a molecule cannot be read: leave such rows out of ``rows``.
@@ -69,11 +73,11 @@ def make_split(
             order = np.arange(len(rows)) if times is None else np.argsort(times[rows], kind="stable")
             parts = _cut(order, shares)
         case "scaffold":
-            parts = fill_balanced(scaffold_groups([smiles[i] for i in rows]), room, seed)
+            parts = fill_balanced(scaffold_groups([smiles[i] for i in rows], options), room, seed)
         case "scaffold-fixed":
-            parts = fill_largest_first(scaffold_groups([smiles[i] for i in rows]), room)
+            parts = fill_largest_first(scaffold_groups([smiles[i] for i in rows], options), room)
         case "butina":
-            parts = fill_balanced(similarity_groups([smiles[i] for i in rows]), room, seed)
+            parts = fill_balanced(similarity_groups([smiles[i] for i in rows], options), room, seed)
         case _:
             raise ConfigError(f"no split {how!r}; there are {listed(SPLITS)}")
     return _checked(Split(*(np.sort(rows[part]) for part in parts)), f"a {how} split of {len(rows)} molecules")

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from molmp.chem.featurize import Featurized, GraphOptions
+from molmp.chem.featurize import Featurized
+from molmp.chem.options import GraphOptions
 from molmp.errors import ConfigError, DataError, listed
 from molmp.tables.dataset import Dataset
 from molmp.tables.folds import make_folds
@@ -123,20 +124,25 @@ def readable_rows(dataset: Dataset, featurized: Featurized) -> np.ndarray:
 
 
 def split_rows(dataset: Dataset, rows: np.ndarray, how: str = "random", *, file: str | Path | None = None,
-               sizes: Sequence[float] = SIZES, seed: int = 0) -> Split:  # fmt: skip
-    """Split ``rows`` of a table by a file, else by its split column, else ``how``; see :mod:`molmp.tables.splits`."""
+               sizes: Sequence[float] = SIZES, seed: int = 0,
+               options: GraphOptions = GraphOptions()) -> Split:  # fmt: skip
+    """Split ``rows`` of a table by a file, else by its split column, else ``how``; see :mod:`molmp.tables.splits`.
+
+    ``options`` tell the limits of a molecule.
+    """
     if file is not None:
         return read_splits_file(file, len(dataset), sizes=sizes, seed=seed, rows=rows)
     if dataset.split is not None:
         return split_by_words(
             dataset.split, sizes=sizes, seed=seed, rows=rows, where=f"the split column of {dataset.where}"
         )
-    return make_split(how, dataset.smiles, sizes=sizes, seed=seed, rows=rows, times=dataset.times)
+    return make_split(how, dataset.smiles, sizes=sizes, seed=seed, rows=rows, times=dataset.times, options=options)
 
 
 def fold_rows(dataset: Dataset, rows: np.ndarray, split: Split, folds: int, *, repeats: int = 1,
               rolling: bool = False, how: str = "random", sizes: Sequence[float] = SIZES,
-              seed: int = 0) -> tuple[Split, tuple[Split, ...]]:  # fmt: skip
+              seed: int = 0, options: GraphOptions = GraphOptions(),
+              ) -> tuple[Split, tuple[Split, ...]]:  # fmt: skip
     """Deal the rows of a table into folds; return the rows of each part in any of them, and a split for each.
 
     The test part of ``split`` stays and its other rows are dealt; with ``rolling`` all ``rows`` are, and each fold is
@@ -146,7 +152,7 @@ def fold_rows(dataset: Dataset, rows: np.ndarray, split: Split, folds: int, *, r
     dealt, test = (rows, None) if rolling else (np.union1d(split.train, split.val), split.test)
     splits = make_folds(
         how, dataset.smiles, folds, repeats=repeats, rows=dealt, test=test, val_share=share, seed=seed,
-        times=dataset.times,
+        times=dataset.times, options=options,
     )  # fmt: skip
     return Split(*(np.unique(np.concatenate(parts)) for parts in zip(*splits, strict=True))), tuple(splits)
 
