@@ -287,9 +287,7 @@ def test_command_refuses_a_name_that_says_nothing(molmp, messy):
 def test_what_a_table_leaves_open_and_limits_can_be_said(molmp, tmp_path):
     path = tmp_path / "t.txt"
     path.write_text("".join(f"{'C' * n}|{n}.5\n" for n in (1, 2, 30, 2)))
-    result = molmp(
-        "check", path, "--delimiter", "bar", "--no-header", "--max-atoms", 20, "--fix", tmp_path / "out.csv"
-    )
+    result = molmp("check", path, "--delimiter", "bar", "--no-header", "--max-atoms", 20, "--fix", tmp_path / "out.csv")
     assert result.exit_code == 0, result.output
     assert "1 row of 4 cannot be used (too-large 1)" in result.stdout
-    assert (tmp_path / "out.csv").read_text() == "C|1.5\nCC|2.5\n"
+    assert (tmp_path / "out.csv").read_text() == "smiles|column2\nC|1.5\nCC|2.5\n"
