@@ -124,7 +124,7 @@ def test_time_is_bounded(monkeypatch):
     monkeypatch.setattr(room, "FEWEST_LABELS", 5)
     assert " of 7 training" in score_baselines(problem(), SMILES)["forest"]["about"]
     two = problem(labels=np.repeat(LENGTH, 2, axis=1), names=("a", "b"))
-    assert " of 5 training" in score_baselines(two, SMILES)["forest"]["about"]
+    assert " of up to 5 training" in score_baselines(two, SMILES)["forest"]["about"]
 
 
 def test_limits_are_those_of_the_featurizer():

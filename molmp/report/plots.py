@@ -153,11 +153,12 @@ def _selective(selective: Mapping[str, Any]) -> tuple[Markup, str]:
     numbers = "rmse" in selective
     kept, error = selective["retained"], selective["rmse" if numbers else "error"]
     series: dict[str, Any] = {"surest first": (kept, error), "all": ([kept[0], kept[-1]], [error[-1]] * 2)}
+    ideal = ""
     if "best" in selective:
-        series["ideal"] = (kept, selective["best"])
+        series["ideal"], ideal = (kept, selective["best"]), "; ideal: if the errors were known"
     half = min(range(len(kept)), key=lambda i: abs(kept[i] - 0.5))
     gain = f"; the surest half has {1 - error[half] / error[-1]:.0%} less error than all" if error[-1] else ""
     return (
         lines(series, "share of the molecules kept", "RMSE" if numbers else "share of wrong classes"),
-        f"Selective prediction: the least sure molecules are left out{gain}; ideal: if the errors were known",
+        f"Selective prediction: the least sure molecules are left out{gain}{ideal}",
     )

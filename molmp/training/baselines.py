@@ -85,9 +85,10 @@ def score_baselines(problem: Problem, smiles: Sequence[str], seed: int = 0) -> d
             most = max(most, len(own))
         for name, sums in total.items():
             answers[name].append(_as_scored(sums / asked, problem.targets.task))
+    up_to, of_each = "up to " if len(problem.targets.items) > 1 else "", " of each fold" if problem.folds else ""
     about = (
-        f"random forest of {TREES} trees on Morgan counts (radius {RADIUS}, {SIZE:,} columns) of {most:,} training "
-        f"molecules{' of each fold' if problem.folds else ''}"
+        f"random forest of {TREES} trees on Morgan counts (radius {RADIUS}, {SIZE:,} columns) of {up_to}{most:,} "
+        f"training molecules{of_each}"
     )
     sides = None if problem.sides is None else problem.sides[problem.featurized.rows][tested]
     found: dict[str, Any] = {}
