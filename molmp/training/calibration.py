@@ -82,8 +82,8 @@ def told_of(answered: Answered, verdict: Verdict | None, targets: Targets) -> To
     noise, quantiles = None, answered.quantiles
     if targets.task == "regression":
         noise = answered.aleatoric if quantiles is None else (quantiles[:, -1] - quantiles[:, 0]) / 2
-    similarity, distance = (None, None) if verdict is None else verdict[1:3]
-    return Told(answered.value, answered.epistemic, noise, quantiles, similarity, distance)
+    similarity = None if verdict is None else verdict.similarity
+    return Told(answered.value, answered.epistemic, noise, quantiles, similarity)
 
 
 def _values(examples: Examples, rows: np.ndarray) -> np.ndarray:

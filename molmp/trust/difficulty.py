@@ -15,8 +15,8 @@ from molmp.trust.told import Told
 
 __all__ = ["SOURCES", "Difficulty"]
 
-SOURCES = ("spread", "noise", "unlikeness", "distance")
-"""What errors may grow with: deviations that the model itself gives, one minus the similarity, the learned distance."""
+SOURCES = ("spread", "noise", "unlikeness")
+"""What errors may grow with: deviations that the model itself gives, and one minus the similarity to training."""
 
 LEAST = 0.25
 """Share of the mean error that is the least to be expected anywhere."""
@@ -36,7 +36,7 @@ class Difficulty:
 
     >>> told = Told(np.zeros(4), spread=np.array([1.0, 2.0, 3.0, 4.0]))
     >>> Difficulty.fit(np.array([0.5, 1.0, 1.5, 2.0]), told).expect(told).round(2)
-    array([0.64, 1.08, 1.52, 1.96])
+    array([0.88, 1.14, 1.41, 1.67])
     """
 
     weights: Mapping[str, float]
@@ -45,11 +45,7 @@ class Difficulty:
 
     @classmethod
     def fit(cls, error: np.ndarray, told: Told) -> Self:
-        """Learn from absolute errors, shape ``(n,)``, at least one and none NaN.
-
-        >>> Difficulty.fit(np.array([3.0]), Told(np.zeros(1))).weights
-        {'': 3.0}
-        """
+        """Learn from absolute errors, shape ``(n,)``, at least one and none NaN."""
         from scipy.optimize import nnls
 
         columns = {"": np.ones(len(error))} | _sources(told)
@@ -102,5 +98,5 @@ class Difficulty:
 
 def _sources(told: Told) -> dict[str, np.ndarray]:
     unlike = None if told.similarity is None else 1 - told.similarity
-    columns = dict(zip(SOURCES, (told.spread, told.noise, unlike, told.distance), strict=True))
+    columns = dict(zip(SOURCES, (told.spread, told.noise, unlike), strict=True))
     return {name: np.asarray(column, float) for name, column in columns.items() if column is not None}

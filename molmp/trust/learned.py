@@ -22,7 +22,7 @@ POINTS = 2_000
 NEIGHBOURS = 5
 """The distance is the mean of those to as many nearest points."""
 
-USUAL = 0.95
+USUAL = 0.99
 """Share of the reference points whose distance to the others is called usual."""
 
 BLOCK = 2_048

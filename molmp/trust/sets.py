@@ -15,6 +15,10 @@ from molmp.trust.conformal import ascending_scores, conformal_quantile
 __all__ = ["ConformalSets"]
 
 
+TINY = 1e-6
+"""So much two computations of one probability may differ: a calibration molecule that is asked again stays inside."""
+
+
 @dataclass(frozen=True, eq=False)
 class ConformalSets:
     """A class is in the set of a molecule where its probability is not unusually low for molecules of that class.
@@ -54,7 +58,7 @@ class ConformalSets:
     def members(self, probabilities: np.ndarray, coverage: float) -> np.ndarray:
         """Whether each class is in each set, shape ``(Q, C)``; a set may be empty, or hold all classes."""
         most = np.array([conformal_quantile(scores, coverage) for scores in self.scores])
-        return np.asarray(1 - probabilities <= most)
+        return np.asarray(1 - probabilities <= most + TINY)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data for a file."""

@@ -23,8 +23,6 @@ class Told(NamedTuple):
     """Of the truth, ascending, shape ``(n, L)``."""
     similarity: np.ndarray | None = None
     """To the nearest training molecule, shape ``(n,)``."""
-    distance: np.ndarray | None = None
-    """To training molecules in the learned space, shape ``(n,)``."""
 
     def at(self, rows: np.ndarray) -> Self:
         """Return some of the molecules: positions or a mask."""
