@@ -96,9 +96,10 @@ def test_arrays_of_another_kind(folder, what):
         refused(folder)
 
 
-@pytest.mark.parametrize(
-    "change", [{"format": "other"}, {"least": "x"}, {"most": None}, {"columns": {}}, {"options": 3}]
-)
+FACTS = [{"format": "other"}, {"least": "x"}, {"most": None}, {"columns": {}}, {"options": 3}]
+
+
+@pytest.mark.parametrize("change", FACTS)
 def test_facts_of_another_kind(folder, change):
     arrays, facts = parts(folder)
     write_domain(folder, save(arrays, metadata={"molmp": json.dumps(facts | change)}))
@@ -107,11 +108,8 @@ def test_facts_of_another_kind(folder, change):
 
 def test_fingerprints_of_another_network(folder):
     arrays, facts = parts(folder)
-    narrow = {
-        "points": np.zeros((4, 5), np.float32),
-        "center": np.zeros(5, np.float32),
-        "scale": np.ones(5, np.float32),
-    }
+    shapes = {"points": (4, 5), "center": (5,), "scale": (5,)}
+    narrow = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
     write_domain(folder, save(arrays | narrow, metadata={"molmp": json.dumps(facts)}))
     assert "has learned fingerprints of width 5" in refused(folder)
 
@@ -143,8 +141,7 @@ def attempt(folder: Path) -> bool:
     """Load and predict; whether one of them refused, which is the only other outcome."""
     try:
         Predictor(load_bundle(folder), "cpu").predict(["CCO"])
-    except MolmpError as error:
-        assert str(error)
+    except MolmpError:
         return True
     return False
 

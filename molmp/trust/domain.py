@@ -148,8 +148,9 @@ class Domain:
         similarity = found.similarity[:, 0]
         reasons = self.known.strangers(graphs)
         for row in np.flatnonzero(similarity < self.least):
-            value = f"{similarity[row]:.2f}"
-            reasons[row].append(f"similarity {value} to the nearest training molecule, below {self.least:.2f}")
+            value, first = f"{similarity[row]:.2f}", sum(reason.startswith("element ") for reason in reasons[row])
+            why = f"similarity {value} to the nearest training molecule, below {self.least:.2f}"
+            reasons[row].insert(first, why)  # says more than most features
         distance = None
         if self.learned is not None and learned is not None:
             distance = self.learned.distance(learned)

@@ -99,7 +99,7 @@ class Known:
             labels = (*field.labels, "other")
             pairs = np.unique(np.stack([owner[places], table[types[places], column]], axis=1), axis=0)
             for row, code in pairs.tolist():
-                found[row].append(f"{field.name} {labels[code]} occurs in no training molecule")
+                found[row].append(f"{field.name.replace('_', ' ')} {labels[code]} occurs in no training molecule")
 
 
 def _occurring(table: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
