@@ -196,8 +196,8 @@ def _ends(order: np.ndarray) -> Sequence[Sequence[int]]:
 
 
 def _points(rows: Tested, place: int, known: np.ndarray, numbers: bool) -> Points:
-    columns = (rows.truth, rows.prediction, rows.low, rows.high, rows.calibrated, rows.likeliest, rows.right)
-    y, p, low, high, calibrated, likeliest, right = (column[known, place] for column in columns)
+    columns = (rows.truth, rows.prediction, rows.low, rows.high, rows.calibrated, rows.right)
+    y, p, low, high, calibrated, right = (column[known, place] for column in columns)
     if numbers:
         right = np.full(len(known), np.nan)
-    return Points(y, p, low, high, calibrated, likeliest, right, rows.similarity[known], rows.outside[known])
+    return Points(y, p, low, high, calibrated, right, rows.similarity[known], rows.outside[known])

@@ -33,7 +33,6 @@ class Points(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     calibrated: np.ndarray
-    likeliest: np.ndarray
     right: np.ndarray
     similarity: np.ndarray
     outside: np.ndarray

@@ -30,8 +30,6 @@ class Tested(NamedTuple):
     high: np.ndarray
     calibrated: np.ndarray
     """Calibrated probabilities of class 1, shape ``(n, t)``."""
-    likeliest: np.ndarray
-    """Probability of the likeliest class, shape ``(n, t)``."""
     right: np.ndarray
     """1 where the likeliest class is the true one, else 0; of classes only; shape ``(n, t)``."""
     similarity: np.ndarray
@@ -86,14 +84,12 @@ def read_test_rows(run: Path, targets: Targets) -> Tested:
     except KeyError as error:
         raise FileFormatError(f"{run / 'predictions.csv'} has no column {error}") from None
     y, p = _table(truth, targets), _table(prediction, targets)
+    right = ((p >= 0.5) == (y == 1)).astype(float)
     if several:
-        likeliest = _table([[_likeliest(line, t.name, t.classes) for t in targets.items] for line in lines], targets)
-        right = _table([[float(line[t.name] == line[f"{t.name}_pred"]) for t in targets.items] for line in lines],
-                       targets)  # fmt: skip
-    else:
-        likeliest, right = np.maximum(p, 1 - p), ((p >= 0.5) == (y == 1)).astype(float)
+        said = [[float(line[t.name] == line[f"{t.name}_pred"]) for t in targets.items] for line in lines]
+        right = _table(said, targets)
     return Tested(
-        rows, smiles, y, p, numbers("low"), numbers("high"), numbers("calibrated"), likeliest,
+        rows, smiles, y, p, numbers("low"), numbers("high"), numbers("calibrated"),
         np.where(np.isnan(y), np.nan, right), np.array([_number(line.get("similarity", "")) for line in lines], float),
         np.array([line.get("in_domain") == "no" for line in lines], bool),
         [line.get("domain_reason") or "" for line in lines],
@@ -120,8 +116,3 @@ def _number(cell: str, classes: tuple[str, ...] = ()) -> float:
 
 def _prediction(line: dict[str, str], name: str, several: bool) -> float:
     return _number(line[f"{name}_pred"] if not several else line.get(f"{name}_prob_{line[name]}", ""))
-
-
-def _likeliest(line: dict[str, str], name: str, classes: tuple[str, ...]) -> float:
-    found = [_number(line.get(f"{name}_prob_{one}", "")) for one in classes]
-    return max(found, default=np.nan)
