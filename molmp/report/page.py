@@ -154,7 +154,7 @@ def _levels(predictor: Predictor, rows: Tested) -> dict[str, dict[float, float]]
     None with folds, where the networks that speak for a molecule here have learned from it.
     """
     bundle = predictor.bundle
-    if bundle.trust is None or bundle.targets.task != "regression" or "folds" in bundle.metrics:
+    if bundle.trust is None or bundle.targets.task != "regression" or "folds" in bundle.metrics or not rows.smiles:
         return {}
     some = np.arange(len(rows.smiles))[:MOST_ASKED]
     answer = predictor.answer(featurize([rows.smiles[i] for i in some], predictor.options()))

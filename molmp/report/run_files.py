@@ -97,7 +97,7 @@ def read_test_rows(run: Path, targets: Targets) -> Tested:
 
 
 def _table(cells: list[list[float]], targets: Targets) -> np.ndarray:
-    return np.array(cells, float).reshape(-1, len(targets.items))
+    return np.array(cells, float).reshape(len(cells), len(targets.items))
 
 
 def _lines(run: Path, name: str) -> list[dict[str, str]]:
