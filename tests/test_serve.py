@@ -97,9 +97,29 @@ def test_explanations_add_up_and_are_drawn(client):
     bad = client.post("/api/explain", json={"smiles": "C1CC"}).json()
     assert bad["error"] == {"code": "syntax", "reason": "ring 1 is not closed"}
     assert bad["svg"] is None
-    assert client.post("/api/explain", json={"smiles": "C" * 200}).json()["svg"] is None
-    assert "more than 300 atoms" in detail(client.post("/api/explain", json={"smiles": "C" * 301}))
+    large = {"smiles": "C" * 200, "method": "occlusion"}
+    assert client.post("/api/explain", json=large).json()["svg"] is None
+    assert "more than 100 atoms" in detail(client.post("/api/explain", json={"smiles": "C" * 101}))
+    assert "more than 300 atoms" in detail(client.post("/api/explain", json=large | {"smiles": "C" * 301}))
     assert "it has logS, mp" in detail(client.post("/api/explain", json={"smiles": "C", "target": "taste"}))
+
+
+def test_an_explanation_under_way_changes_no_prediction(client, monkeypatch):
+    """Gradients are taken with embeddings that are scaled on the way; whoever predicts meanwhile must not see it."""
+    question = {"smiles": ["CC(=O)Oc1ccccc1C(=O)O"]}
+    before = client.post("/api/predict", json=question).json()
+    meanwhile = []
+    inner = client.app.state.house.service.explainer.models[0]
+    forward = type(inner).forward
+
+    def slow(self, *arguments, **more):
+        meanwhile.append(client.post("/api/predict", json=question).json())
+        return forward(self, *arguments, **more)
+
+    monkeypatch.setattr(inner, "forward", slow.__get__(inner))
+    client.post("/api/explain", json={"smiles": question["smiles"][0]})
+    assert meanwhile
+    assert all(found == before for found in meanwhile)
 
 
 def test_drawings(client):

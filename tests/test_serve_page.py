@@ -7,10 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import pytest
 from browser import needs_browser
 from driven import Tab, open_tab
@@ -94,9 +97,10 @@ def test_paste(tab: Tab) -> None:
     tab.wait("document.querySelector('#detail .picture img')?.complete")
     assert tab.run("[...document.images].every((image) => image.naturalWidth > 10)")
     assert "ethanol" in tab.run("document.querySelector('#detail').textContent")
-    tab.run("document.querySelector('#detail select').selectedIndex = 1")
-    tab.run("document.querySelector('#detail select').dispatchEvent(new Event('change'))")
-    tab.wait("document.querySelector('#detail .picture img')?.alt.endsWith('to mp')")
+    for name, value in (("What", "1"), ("How", "gradients")):
+        tab.run(f"window.choice = document.querySelector('#detail select[aria-label^={name}]')")
+        tab.run(f"choice.value = {value!r}; choice.dispatchEvent(new Event('change'))")
+        tab.wait("document.querySelector('#detail .picture img')?.alt.endsWith('to mp')")
     tab.click("#results tbody tr:nth-child(3)")
     tab.wait("document.querySelector('#detail .picture img')?.alt.startsWith('c1ccccc1O')")
     tab.wait("document.querySelectorAll('#detail .likes figure').length === 3")
@@ -254,6 +258,20 @@ def test_signals_end_the_server(run: Path, sent: signal.Signals, code: int) -> N
     _, said = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in said
+
+
+def test_a_signal_ends_the_work_that_is_under_way(run: Path, tmp_path: Path) -> None:
+    process, url = start(run)
+    slow = {"file": ("big.csv", "SMILES\n" + "CC(=O)Oc1ccccc1C(=O)O\n" * 90_000)}
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(httpx2.post, f"{url}api/table", files=slow, data={"job": "mine"}, timeout=120)
+        while not (httpx2.get(f"{url}api/progress?job=mine").json() or {"rows": 0})["rows"]:
+            time.sleep(0.05)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+        assert answer.result().json() == {"detail": "the request was given up"}
+    assert process.returncode == 143
+    assert said == ""
 
 
 def test_the_editor_is_the_file_that_its_note_tells_of() -> None:

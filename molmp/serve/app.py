@@ -7,6 +7,7 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,15 +19,24 @@ from molmp.errors import DeviceError, EngineError, MolmpError
 from molmp.inference.predictor import Predictor
 from molmp.serve.api import TABLE, House, router
 from molmp.serve.guard import LOOPBACK, Guard
-from molmp.serve.limits import BusyError, Limits, Seats, TooLargeError
+from molmp.serve.limits import BusyError, Limits, Seats, StoppedError, TooLargeError
 from molmp.serve.pages import index_page, interface_page, shared_files
 from molmp.serve.service import Service
-from molmp.serve.uploads import StoppedError, Uploads
+from molmp.serve.uploads import Uploads
 
 __all__ = ["make_app"]
 
 STATUS: dict[type[MolmpError], int] = {TooLargeError: 413, BusyError: 503, EngineError: 503, DeviceError: 503}
 """Of answers to requests that end in these errors; all other errors of a user's make are 422."""
+
+NO_TELEMETRY: Any = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI would send it where the environment says so."""
 
 
 def make_app(
@@ -57,7 +67,7 @@ def make_app(
 
     app = FastAPI(
         title="molmp", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
-        description="Predictions of a trained model.",
+        description="Predictions of a trained model.", telemetry=NO_TELEMETRY,
     )  # fmt: skip
     app.state.house = House(service, limits, Seats(limits.max_waiting, "requests"), Uploads(limits))
     app.include_router(router)

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 from molmp.errors import ConfigError, MolmpError
 
-__all__ = ["BusyError", "Limits", "Seats", "TooLargeError"]
+__all__ = ["BusyError", "Limits", "Seats", "StoppedError", "TooLargeError"]
 
 MEGABYTE = 1 << 20
 
 
 class TooLargeError(MolmpError, ValueError):
     """A request that asks for more than a server gives."""
+
+
+class StoppedError(Exception):
+    """Nobody waits any more for what is being done."""
 
 
 class BusyError(MolmpError, RuntimeError):

@@ -3,14 +3,15 @@
 import importlib
 import socket
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from molmp.errors import MissingExtraError, MolmpError
 
 __all__ = ["PortError", "address", "check_extra", "run_server"]
 
-GRACE = 3
-"""Seconds that requests under way have when the server is told to stop."""
+GRACE = 20
+"""Seconds that requests under way have when the server is told to stop: time for one batch of molecules."""
 
 MOST_CONNECTIONS = 200
 
@@ -55,7 +56,10 @@ def address(bound: socket.socket) -> str:
 
 
 def run_server(app: Any, host: str, port: int, started: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGINT or SIGTERM, whose handlers are called at the end; ``started`` is told the URL."""
+    """Serve what :func:`molmp.serve.app.make_app` made until SIGINT or SIGTERM; their handlers are called at the end.
+
+    ``started`` is told the URL. Raises :class:`PortError`.
+    """
     import uvicorn
 
     with open_socket(host, port) as bound:
@@ -63,5 +67,12 @@ def run_server(app: Any, host: str, port: int, started: Callable[[str], None] = 
             app, log_level="warning", access_log=False, server_header=False, ws="none",
             limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=GRACE,
         ))  # fmt: skip
+        end = server.handle_exit
+
+        def handle_exit(signum: int, frame: FrameType | None) -> None:
+            app.state.house.service.stop()
+            end(signum, frame)
+
+        server.handle_exit = handle_exit  # type: ignore[assignment]
         started(address(bound))
         server.run(sockets=[bound])

@@ -5,6 +5,7 @@ A molecule that hangs RDKit, or crashes it, ends a worker and not the server.
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from molmp.chem.featurize import Featurized
@@ -17,6 +18,7 @@ from molmp.inference.columns import Columns
 from molmp.inference.predictor import Predictor
 from molmp.page.drawing import MOST_ATOMS
 from molmp.serve.drawings import SECONDS, Coloured, draw_coloured, draw_molecules
+from molmp.serve.limits import StoppedError
 from molmp.trust.domain import Domain
 from molmp.trust.trusted import COVERAGE
 
@@ -25,8 +27,8 @@ __all__ = ["Service", "SharedPredictor"]
 CHUNK = 250
 """Molecules that a worker reads at a time: so many may stand before somebody who asks for one."""
 
-MOST_EXPLAINED = 300
-"""Atoms of a molecule that is explained: gradients of larger ones take many seconds."""
+MOST_EXPLAINED = {"gradients": 100, "occlusion": 300}
+"""Atoms of a molecule that is explained, by method: larger ones take many seconds."""
 
 
 class SharedPredictor(Predictor):
@@ -34,12 +36,23 @@ class SharedPredictor(Predictor):
 
     def __init__(self, predictor: Predictor, pool: WorkerPool) -> None:
         super().__init__(predictor.bundle, str(predictor.device))
-        self.pool, self.lock = pool, threading.Lock()
+        self.pool, self.lock, self.stopped = pool, threading.Lock(), False
 
     def read(self, smiles: Sequence[str], trust: bool = False) -> Featurized:
         """Featurize molecules, with ``trust`` such that they are compared with those of training."""
         chunks = [smiles[start : start + CHUNK] for start in range(0, max(len(smiles), 1), CHUNK)]
-        return Featurized(*join_answers(list(self.pool.read(chunks, self.options(trust)))))
+        with self.waiting():
+            return Featurized(*join_answers(list(self.pool.read(chunks, self.options(trust)))))
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Tell a worker that was ended on purpose from one that failed."""
+        try:
+            yield
+        except RuntimeError:
+            if self.stopped:
+                raise StoppedError from None
+            raise
 
     def stream(self, batches: Iterable[Sequence[str]], *, n_jobs: int = 1, trust: bool = False) -> Iterator[Answer]:
         """Predict batch after batch; others may be predicted in between."""
@@ -70,9 +83,18 @@ class Service:
     def __init__(self, predictor: Predictor, n_jobs: int = 2) -> None:
         self.pool = WorkerPool(n_jobs)
         self.predictor = SharedPredictor(predictor, self.pool)
+        # Gradients are taken with changed embeddings: by networks of their own, for nobody else may see that.
+        self.explainer, self.explaining = Predictor(predictor.bundle, str(predictor.device)), threading.Lock()
+
+    def stop(self) -> None:
+        """Let everybody who waits for molecules that are read get a :class:`StoppedError`, from now on."""
+        self.predictor.stopped = True
+        for worker in self.pool.workers:
+            worker.kill()
 
     def close(self) -> None:
-        """End the workers; whoever waits for one gets a ``RuntimeError``."""
+        """End the workers and wait for their end."""
+        self.stop()
         self.pool.__exit__(None, None, None)
 
     @property
@@ -96,9 +118,7 @@ class Service:
         (answer,) = self.predictor.stream([smiles], trust=True)
         values = columns.values(answer)
         names = [name for name in columns.types if name != "error"]
-        return [
-            answer.errors.get(row) or {name: _plain(values[name][row]) for name in names} for row in range(len(smiles))
-        ]
+        return [answer.errors.get(row) or {name: values[name][row] for name in names} for row in range(len(smiles))]
 
     def neighbours(self, smiles: str, count: int) -> list[tuple[str, float]] | InvalidSmilesError:
         """The most similar training molecules, as the model calls them, and their Tanimoto similarities.
@@ -121,15 +141,18 @@ class Service:
         """Explain a prediction; see :meth:`molmp.Predictor.explain`.
 
         Raises :class:`ConfigError` for a target or class that there is not, and :class:`DataError` for a molecule of
-        more than 300 atoms.
+        more than 100 atoms (occlusion: 300).
         """
-        scorer = self.predictor.scorer(target, of_class)
+        scorer = self.explainer.scorer(target, of_class)
         featurized = self.predictor.read([smiles])
         if featurized.errors:
             return Explanation(0, smiles, scorer.name, method, featurized.errors[0])
-        if featurized.graphs.num_atoms.sum() > MOST_EXPLAINED:
-            raise DataError(f"molecules of more than {MOST_EXPLAINED} atoms are not explained here; see molmp explain")
-        with self.predictor.lock:
+        most = MOST_EXPLAINED[method]
+        if featurized.graphs.num_atoms.sum() > most:
+            raise DataError(
+                f"molecules of more than {most} atoms are not explained by {method} here; see molmp explain"
+            )
+        with self.explaining:
             (explanation,) = explain(scorer, [smiles], self.predictor.bundle.options, method=method)
         return explanation
 
@@ -148,12 +171,8 @@ class Service:
         return self._draw(draw_coloured, Coloured(mol, explanation.atoms, explanation.bonds, explanation.title))
 
     def _draw(self, function: Any, row: Any) -> str:
-        ((piece,),) = self.pool.map(function, [[row]], None, SECONDS)
+        with self.predictor.waiting():
+            ((piece,),) = self.pool.map(function, [[row]], None, SECONDS)
         if isinstance(piece, Lost):
             raise DataError(f"{str(row)[:200]!r} cannot be drawn: {piece.reason}")
         return str(piece[0])
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows neither NaN nor infinity."""
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 from molmp.errors import DataError, MolmpError
 from molmp.inference.predictor import Predictor
 from molmp.inference.tables import Outcome, predict_table
-from molmp.serve.limits import Limits, Seats, TooLargeError
+from molmp.serve.limits import Limits, Seats, StoppedError, TooLargeError
 from molmp.tables.parquet import MAGIC
 from molmp.tables.smi import SMI_SUFFIXES
 from molmp.tables.source import open_source
@@ -21,10 +21,6 @@ from molmp.trust.trusted import COVERAGE
 __all__ = ["Predicted", "Progress", "Uploads", "predict_upload", "safe_stem"]
 
 CHUNK = 1 << 20
-
-
-class StoppedError(Exception):
-    """Whoever sent a table does not wait for it any more."""
 
 
 @dataclass

@@ -2,7 +2,7 @@
 import { ask } from "./ask.js";
 import { domain, element, picture, shown, told } from "./words.js";
 
-let chosen = "0";
+let chosen = "0", method = "occlusion";
 const asked = new Map();
 
 // Ask once for each question; a failure may be asked again.
@@ -21,7 +21,7 @@ export function showDetail(model, columns, row) {
   if (row.error) {
     text.append(element("p", { className: "error" }, `No prediction. ${row.error.code}: ${row.error.reason}`));
   } else {
-    text.append(...figures(model, row.values), ...trust(row));
+    text.append(figures(model, row.values), ...trust(row));
     text.append(element("details", {}, element("summary", {}, "All columns"),
       element("dl", {}, ...columns.flatMap((column) => [element("dt", {}, column.name), element("dd", {}, shown(row.values[column.name]))]))));
   }
@@ -30,11 +30,12 @@ export function showDetail(model, columns, row) {
 }
 
 function figures(model, values) {
-  return model.targets.slice(0, 12).map((target) => {
+  const many = model.targets.length > 3;
+  return element("div", { className: many ? "many" : "" }, ...model.targets.map((target) => {
     const { main, more } = told(target, values);
     return element("div", { className: "figure" }, element("span", {}, target.name),
       element("b", {}, main), target.unit ? ` ${target.unit}` : "", more ? element("span", {}, `${100 * model.coverage} %: ${more}`) : null);
-  });
+  }));
 }
 
 function trust(row) {
@@ -59,12 +60,17 @@ function chooser(model, row, frame) {
     choice.addEventListener("change", () => { chosen = choice.value; explain(model, row, frame); });
     box.append(choice);
   }
+  const ways = element("select", { "aria-label": "How it is explained" },
+    element("option", { value: "occlusion" }, "by taking out each atom and bond"), element("option", { value: "gradients" }, "by gradients, which add up"));
+  ways.value = method;
+  ways.addEventListener("change", () => { method = ways.value; explain(model, row, frame); });
+  box.append(" ", ways);
   return box;
 }
 
 async function explain(model, row, frame) {
   const { target, of_class } = model.choices[chosen];
-  const question = frame.question = { smiles: row.smiles, target, of_class };
+  const question = frame.question = { smiles: row.smiles, target, of_class, method };
   frame.replaceChildren(element("p", { className: "quiet" }, "asking what each atom contributes \u2026"));
   let content;
   try {

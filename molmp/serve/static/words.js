@@ -21,7 +21,7 @@ export const picture = (smiles) => element("img", {
 // What the values of a molecule say of a target: `main` in a few characters, `more` about how far to believe it, `key` to sort by.
 export function told(target, values) {
   const value = (end) => values[`${target.name}_${end}`];
-  const set = value("set") === undefined ? "" : `may be ${value("set")?.replaceAll("|", " or ") ?? "\u2013"}`;
+  const set = value("set") === undefined ? "" : value("set")?.replaceAll("|", " or ") ?? "\u2013";
   if (!target.classes.length) {
     const [low, high] = [value("low"), value("high")];
     const more = low === undefined ? "" : low === null || high === null ? "no interval" : `${shown(low)} to ${shown(high)}`;
