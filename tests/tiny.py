@@ -51,13 +51,18 @@ def with_trust(bundle: Bundle, rows: int = 40, names: bool = True) -> Bundle:
     read = featurize(smiles, options)
     predictor = Predictor(bundle, "cpu")
     learned = predictor.embed_featurized(read)[:, : predictor.models[0].fingerprint_width]
-    domain = None
+    domain, labels = None, np.sin(np.arange(2.0 * len(smiles))).reshape(-1, 2)
+    labels[5] = np.nan
+    if bundle.targets.task != "regression":
+        labels = None
     if names:
-        domain = Domain.fit(smiles, bits=read.graphs.bits, graphs=read.graphs, learned=learned, options=bundle.options)
+        domain = Domain.fit(
+            smiles, bits=read.graphs.bits, graphs=read.graphs, learned=learned, options=bundle.options, labels=labels
+        )
     answer = Predictor(replace(bundle, trust=Trust((), domain)), "cpu").answer(read)
     found: list[TargetTrust | None] = []
     for place, answered in enumerate(answer.targets):
-        told, rng = told_of(answered, answer.verdict, bundle.targets), np.random.default_rng(place)
+        told, rng = told_of(answered, answer.verdict, bundle.targets, place), np.random.default_rng(place)
         if bundle.targets.task == "regression":
             found.append(NumberTrust.fit(answered.value + rng.normal(size=len(smiles)), told))
         else:

@@ -134,11 +134,18 @@ class TanimotoIndex:
         return min(rows), top
 
     def _best_few(self, on: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        similarity = _ratio(self._common(on), len(on), self.counts)
-        worst = np.partition(similarity, len(similarity) - k)[len(similarity) - k]
+        common = self._common(on)
+        best = _ratio(np.maximum.reduceat(common, self.starts), len(on), self.counts[self.starts])
+        # Where k groups have one that is so similar, those that have none hold none of the k best.
+        least = np.partition(best, -k)[-k] if len(best) >= k else 0.0
+        ends = np.append(self.starts[1:], len(self))
+        groups = np.flatnonzero(best >= least)
+        places = np.concatenate([np.arange(self.starts[group], ends[group]) for group in groups])
+        similarity = _ratio(common[places], len(on), self.counts[places])
+        worst = np.partition(similarity, -k)[-k]
         found = np.flatnonzero(similarity >= worst)
-        found = found[np.lexsort((self.order[found], -similarity[found]))[:k]]
-        return self.order[found], similarity[found]
+        found = found[np.lexsort((self.order[places[found]], -similarity[found]))[:k]]
+        return self.order[places[found]], similarity[found]
 
     def _check(self, queries: np.ndarray) -> None:
         if queries.ndim != 2 or queries.shape[1] * 8 != len(self.columns):

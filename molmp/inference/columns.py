@@ -10,10 +10,11 @@ from molmp.errors import ConfigError, DataError, InvalidSmilesError
 from molmp.inference.answer import Answer
 from molmp.training.bundle import Bundle
 from molmp.training.calibration import told_of
-from molmp.training.targets import Answered, Target, Targets
+from molmp.training.targets import Target, Targets
 from molmp.trust.classes import ClassTrust
 from molmp.trust.domain import Domain, Verdict
 from molmp.trust.numbers import NumberTrust
+from molmp.trust.told import Told
 from molmp.trust.trusted import COVERAGE, TargetTrust, Trust, check_coverage
 
 __all__ = ["ON_ERROR", "Columns", "check_on_error", "rows_to_keep"]
@@ -89,7 +90,7 @@ class Columns:
         for place, (target, trust) in enumerate(self._each()):
             answered = answer.targets[place]
             arrays += replace(self.targets, items=(target,)).columns([answered])
-            arrays += self._trust_of(target, trust, answered, answer.verdict)
+            arrays += self._trust_of(target, trust, told_of(answered, answer.verdict, self.targets, place))
         count = len(arrays[0])
         if (domain := self._domain) is not None:
             arrays += _domain_arrays(domain, answer.verdict, answer.errors)
@@ -128,10 +129,7 @@ class Columns:
             columns = {f"{target.name}_calibrated{name}": float for name in of_classes} | {f"{target.name}_set": str}
         return columns | ({f"{target.name}_spread": float} if self.trust is not None and self.has_spread else {})
 
-    def _trust_of(
-        self, target: Target, trust: TargetTrust | None, answered: Answered, verdict: Verdict | None
-    ) -> list[np.ndarray]:
-        told = told_of(answered, verdict, self.targets)
+    def _trust_of(self, target: Target, trust: TargetTrust | None, told: Told) -> list[np.ndarray]:
         arrays: list[np.ndarray] = []
         if isinstance(trust, NumberTrust):
             interval = trust.interval(told, self.coverage)

@@ -61,7 +61,7 @@ def deviations(
         columns |= {f"{name}_{part}": unknown if array is None else array for part, array in parts.items()}
         trust = None if bundle.trust is None else bundle.trust.targets[place]
         if isinstance(trust, NumberTrust):
-            told = told_of(answer.targets[place], answer.verdict, bundle.targets)
+            told = told_of(answer.targets[place], answer.verdict, bundle.targets, place)
             columns[f"{name}_sigma"] = trust.sigma(told)
     return pd.DataFrame(columns, index=smiles.index if isinstance(smiles, pd.Series) else None)
 

@@ -242,5 +242,5 @@ def _decode(content: bytes, smiles: Sequence[str]) -> _Batch:
     if "verdict.reasons" in arrays:
         reasons = json.loads(arrays["verdict.reasons"].tobytes())
         nearest, similarity = arrays["verdict.nearest"], arrays["verdict.similarity"]
-        verdict = Verdict(nearest, similarity, arrays.get("verdict.distance"), reasons)
+        verdict = Verdict(nearest, similarity, arrays.get("verdict.distance"), reasons, arrays.get("verdict.usual"))
     return _Batch(arrays["smiles"].tobytes(), Answer(targets, errors, verdict))

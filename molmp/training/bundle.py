@@ -125,6 +125,8 @@ def _trust(data: Mapping[str, Any], targets: Targets, domain: Domain | None) -> 
         return None
     widths = {"regression": [0], "binary": [1]}.get(targets.task, [])
     each = widths * len(targets.items) or [len(target.classes) for target in targets.items]
+    if domain is not None and domain.labels is not None and domain.labels.shape[1] != len(targets.items):
+        raise FileFormatError(f"its domain has labels of {domain.labels.shape[1]} targets, not {len(targets.items)}")
     try:
         return Trust.from_dict(data["trust"], each, domain)
     except DataError as error:

@@ -60,16 +60,16 @@ def calibrate(
         domain, verdicts = _domain(problem, examples, each, parts, model)
     kind = NumberTrust if examples.targets.task == "regression" else ClassTrust
     found: list[TargetTrust | None] = [
-        kind.fit(truth, told_of(answered, verdicts["val"], examples.targets))
-        for truth, answered in zip(_values(examples, parts["val"]).T, answers["val"], strict=True)
+        kind.fit(truth, told_of(answers["val"][place], verdicts["val"], examples.targets, place))
+        for place, truth in enumerate(_values(examples, parts["val"]).T)
     ]
     verdict, figures = verdicts["test"], {}
     inside = None if verdict is None else verdict.inside
-    for name, truth, answered, trust in zip(
-        examples.targets.names, _values(examples, parts["test"]).T, answers["test"], found, strict=True
+    for place, (name, truth, trust) in enumerate(
+        zip(examples.targets.names, _values(examples, parts["test"]).T, found, strict=True)
     ):
         if trust is not None:
-            told = told_of(answered, verdict, examples.targets)
+            told = told_of(answers["test"][place], verdict, examples.targets, place)
             figures[name] = target_figures(trust, truth, told, inside, COVERAGE)
     share = None if inside is None or not len(inside) else float(inside.mean())
     return Calibrated(
@@ -77,13 +77,15 @@ def calibrate(
     )
 
 
-def told_of(answered: Answered, verdict: Verdict | None, targets: Targets) -> Told:
-    """What is known of molecules from the answers for one target, and how they compare with those of training."""
-    noise, quantiles = None, answered.quantiles
+def told_of(answered: Answered, verdict: Verdict | None, targets: Targets, place: int = 0) -> Told:
+    """What is known of molecules: answers for the target at ``place``, and how they compare with those of training."""
+    noise, surprise, quantiles = None, None, answered.quantiles
     if targets.task == "regression":
         noise = answered.aleatoric if quantiles is None else (quantiles[:, -1] - quantiles[:, 0]) / 2
+    if verdict is not None and verdict.usual is not None:
+        surprise = np.nan_to_num(np.abs(answered.value - verdict.usual[:, place]))
     similarity = None if verdict is None else verdict.similarity
-    return Told(answered.value, answered.epistemic, noise, quantiles, similarity)
+    return Told(answered.value, answered.epistemic, noise, quantiles, similarity, surprise)
 
 
 def _values(examples: Examples, rows: np.ndarray) -> np.ndarray:
@@ -116,37 +118,49 @@ def _domain(
 
     train = parts["train"][useful[parts["train"]]]
     points = np.sort(stable_rng(0).permutation(len(train))[:POINTS])
-    whole = _fit(problem, train, learned(train[points]) if len(train) > 1 else None)
-    if not problem.folds:
-        return whole, {part: _judge(problem, whole, parts[part], learned) for part in ("val", "test")}
-    verdicts: dict[str, Verdict | None] = {"val": None, "test": None}
-    place = {int(row): i for i, row in enumerate(train)}
-    for part in verdicts:
-        if part == "test" and all(np.array_equal(own["test"], parts["test"]) for own in each):
+    whole = _fit(problem, examples, train, learned(train[points]) if len(train) > 1 else None)
+    verdicts: dict[str, Verdict | None] = {}
+    for part in ("val", "test"):
+        if problem.folds and not all(np.array_equal(own[part], parts[part]) for own in each):
+            folds = [(own["train"][useful[own["train"]]], own[part]) for own in each]
+            verdicts[part] = _judge_folds(problem, examples, train, parts[part], folds)
+        else:
             verdicts[part] = _judge(problem, whole, parts[part], learned)
-            continue
-        found = [np.zeros(len(parts[part]), kind) for kind in (np.int64, float)]
-        reasons = [""] * len(parts[part])
-        for own in each:
-            rows = own["train"][useful[own["train"]]]
-            verdict = _judge(problem, _fit(problem, rows, None), own[part], None)
-            here = np.searchsorted(parts[part], own[part])
-            found[0][here] = [place[int(rows[nearest])] for nearest in verdict.nearest]
-            found[1][here] = verdict.similarity
-            for at, reason in zip(here.tolist(), verdict.reasons, strict=True):
-                reasons[at] = reason
-        verdicts[part] = Verdict(found[0], found[1], None, reasons)
     return whole, verdicts
 
 
-def _fit(problem: Problem, rows: np.ndarray, learned: np.ndarray | None) -> Domain:
+def _judge_folds(
+    problem: Problem, examples: Examples, train: np.ndarray, rows: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> Verdict:  # fmt: skip
+    """What the domains of folds, each its training rows, say of the other rows of theirs; all in the order of ``rows``.
+
+    A row of several folds is judged by the last.
+    """
+    place = {int(row): i for i, row in enumerate(train)}
+    joined = Verdict(np.zeros(0, np.int64), np.zeros(0), None, []).spread(np.zeros(0, np.int64), len(rows))
+    usual = None if examples.targets.task != "regression" else np.full((len(rows), examples.labels.shape[1]), np.nan)
+    for learned_from, judged in folds:
+        verdict = _judge(problem, _fit(problem, examples, learned_from, None), judged, None)
+        here = np.searchsorted(rows, judged)
+        joined.nearest[here] = [place[int(learned_from[nearest])] for nearest in verdict.nearest]
+        joined.similarity[here] = verdict.similarity
+        if usual is not None:
+            usual[here] = verdict.usual
+        for at, reason in zip(here.tolist(), verdict.reasons, strict=True):
+            joined.reasons[at] = reason
+    return joined._replace(usual=usual)
+
+
+def _fit(problem: Problem, examples: Examples, rows: np.ndarray, learned: np.ndarray | None) -> Domain:
     assert problem.names is not None
     graphs = problem.featurized.graphs.select(rows)
     if graphs.bits is None:
         raise DataError("molecules are to be kept by name, but have no bits: featurize with GraphOptions(bits=True)")
     names = [problem.names[row] for row in problem.featurized.rows[rows].tolist()]
     options = replace(problem.options, bits=False)
-    return Domain.fit(names, bits=graphs.bits, graphs=graphs, learned=learned, options=options)
+    labels = examples.labels[rows] if examples.targets.task == "regression" else None
+    return Domain.fit(names, bits=graphs.bits, graphs=graphs, learned=learned, options=options, labels=labels)
 
 
 def _judge(

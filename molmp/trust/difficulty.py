@@ -15,8 +15,9 @@ from molmp.trust.told import Told
 
 __all__ = ["SOURCES", "Difficulty"]
 
-SOURCES = ("spread", "noise", "unlikeness")
-"""What errors may grow with: deviations that the model itself gives, and one minus the similarity to training."""
+SOURCES = ("spread", "noise", "unlikeness", "surprise")
+"""What errors may grow with: deviations that the model itself gives, one minus the similarity to the nearest training
+molecule, and how far the prediction is from the labels of those nearest."""
 
 LEAST = 0.25
 """Share of the mean error that is the least to be expected anywhere."""
@@ -98,5 +99,5 @@ class Difficulty:
 
 def _sources(told: Told) -> dict[str, np.ndarray]:
     unlike = None if told.similarity is None else 1 - told.similarity
-    columns = dict(zip(SOURCES, (told.spread, told.noise, unlike), strict=True))
+    columns = dict(zip(SOURCES, (told.spread, told.noise, unlike, told.surprise), strict=True))
     return {name: np.asarray(column, float) for name, column in columns.items() if column is not None}

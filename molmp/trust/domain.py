@@ -13,7 +13,7 @@ import numpy as np
 from molmp.chem.featurize import GraphOptions, featurize
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.molecules import raise_for_errors, read_molecules
-from molmp.chem.similarity import TanimotoIndex, morgan_bits
+from molmp.chem.similarity import Nearest, TanimotoIndex, morgan_bits
 from molmp.chem.smiles import quiet_rdkit
 from molmp.errors import DataError
 from molmp.tables.groups import stable_rng
@@ -30,6 +30,9 @@ SAMPLE = 2_000
 
 MOST_REASONS = 3
 
+NEIGHBOURS, LEAST_WEIGHT = 5, 1e-3
+"""Training molecules whose labels are compared with a prediction, and what one weighs that is not similar at all."""
+
 PLAIN = GraphOptions()
 
 
@@ -44,22 +47,18 @@ class Verdict(NamedTuple):
     """Distance in the learned space, shape ``(Q,)``; None where the domain or the queries have no fingerprints."""
     reasons: list[str]
     """Why each query is outside, shape ``(Q,)``; empty for what is inside."""
+    usual: np.ndarray | None = None
+    """What the nearest training molecules are labelled with, their mean weighted by similarity, shape ``(Q, t)``; NaN
+    where none of them has a label; None where the domain has no labels."""
 
     def spread(self, rows: np.ndarray, total: int) -> Self:
         """Put each query into its row of ``total``; in the others nothing is nearest, and nothing known."""
-        nearest = np.full(total, -1, np.int64)
-        nearest[rows] = self.nearest
-        numbers = []
-        for values in (self.similarity, self.distance):
-            full = None if values is None else np.full(total, np.nan)
-            if full is not None:
-                full[rows] = values
-            numbers.append(full)
         reasons = [""] * total
         for row, reason in zip(rows.tolist(), self.reasons, strict=True):
             reasons[row] = reason
-        assert numbers[0] is not None
-        return type(self)(nearest, numbers[0], numbers[1], reasons)
+        distance, usual = (None if a is None else _spread(a, rows, total) for a in (self.distance, self.usual))
+        nearest = _spread(self.nearest, rows, total, -1)
+        return type(self)(nearest, _spread(self.similarity, rows, total), distance, reasons, usual)
 
     @property
     def inside(self) -> np.ndarray:
@@ -96,11 +95,14 @@ class Domain:
     """Similarity below which a query is outside."""
     learned: Learned | None = None
     options: GraphOptions = field(default_factory=GraphOptions)
+    labels: np.ndarray | None = None
+    """Of the training molecules, shape ``(R, t)``, float32, NaN where there is none; None where they are no numbers."""
 
     @classmethod
     def fit(
         cls, smiles: Sequence[str], *, names: Sequence[str] | None = None, bits: np.ndarray | None = None,
         graphs: MolGraphs | None = None, learned: np.ndarray | None = None, options: GraphOptions = PLAIN,
+        labels: np.ndarray | None = None,
     ) -> Self:  # fmt: skip
         """Remember training molecules.
 
@@ -116,6 +118,8 @@ class Domain:
             Learned fingerprints, shape ``(R, D)``, or those of a part of them.
         options
             How molecules become graphs.
+        labels
+            Numbers that they are labelled with, shape ``(R, t)``.
 
         Raises
         ------
@@ -125,10 +129,13 @@ class Domain:
         bits, graphs = _read(smiles, options, bits, graphs)
         names = tuple(smiles if names is None else names)
         lengths = {"names": len(names), "bits": len(bits), "graphs": len(graphs)}
+        if labels is not None:
+            lengths["labels"], labels = len(labels), labels.astype(np.float32)
         if wrong := [name for name, length in lengths.items() if length != len(smiles)]:
             raise DataError(f"there are {len(smiles)} molecules but {lengths[wrong[0]]} {wrong[0]}")
         least = _usual_similarity(bits)
-        return cls(names, bits, Known.of(graphs), least, None if learned is None else Learned.fit(learned), options)
+        points = None if learned is None else Learned.fit(learned)
+        return cls(names, bits, Known.of(graphs), least, points, options, labels)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -144,7 +151,7 @@ class Domain:
     ) -> Verdict:  # fmt: skip
         """Compare molecules, all readable, with the training molecules; arguments as of :meth:`fit`."""
         bits, graphs = _read(smiles, self.options, bits, graphs)
-        found = self.index.nearest(bits)
+        found = self.index.nearest(bits, 1 if self.labels is None else NEIGHBOURS)
         similarity = found.similarity[:, 0]
         reasons = self.known.strangers(graphs)
         for row in np.flatnonzero(similarity < self.least):
@@ -159,7 +166,22 @@ class Domain:
                 reasons[row].append(
                     f"learned fingerprint {value} from those of training, above {self.learned.most:.3g}"
                 )
-        return Verdict(found.rows[:, 0], similarity, distance, [_joined(some) for some in reasons])
+        usual = None if self.labels is None else _usual_labels(found, self.labels)
+        return Verdict(found.rows[:, 0], similarity, distance, [_joined(some) for some in reasons], usual)
+
+
+def _usual_labels(found: Nearest, labels: np.ndarray) -> np.ndarray:
+    """Mean of the labels of neighbours, weighted by similarity, shape ``(Q, t)``."""
+    near = labels[found.rows].astype(float)
+    weights = np.where(np.isnan(near), 0.0, (found.similarity + LEAST_WEIGHT)[:, :, None])
+    total = weights.sum(axis=1)
+    return np.where(total > 0, np.nansum(near * weights, axis=1) / np.maximum(total, LEAST_WEIGHT), np.nan)
+
+
+def _spread(values: np.ndarray, rows: np.ndarray, total: int, empty: float = np.nan) -> np.ndarray:
+    full = np.full((total, *values.shape[1:]), empty, values.dtype if empty == -1 else np.float64)
+    full[rows] = values
+    return full
 
 
 def _joined(reasons: list[str]) -> str:

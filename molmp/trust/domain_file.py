@@ -49,6 +49,8 @@ def domain_bytes(domain: Domain) -> bytes:
     if domain.learned is not None:
         facts["most"] = domain.learned.most
         arrays |= {"points": domain.learned.points, "center": domain.learned.center, "scale": domain.learned.scale}
+    if domain.labels is not None:
+        arrays["labels"] = domain.labels
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     content: bytes = save(arrays, metadata={"molmp": json.dumps(facts)})
     return content
@@ -101,9 +103,14 @@ def _build(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Domain:
         raise ValueError("it names no molecules")
     known = Known(arrays["atom_codes"] > 0, arrays["bond_codes"] > 0, arrays["low"], arrays["high"])
     learned = _learned(facts, arrays) if "most" in facts else None
+    labels = arrays.get("labels")
+    if labels is not None:
+        _expect(labels, "labels", np.float32, (rows, labels.shape[-1]))
+        if np.isinf(labels).any():
+            raise ValueError("its labels are not finite")
     names = _names(arrays["names"], arrays["name_lengths"])
     options = GraphOptions.from_dict(facts["options"])
-    return Domain(names, arrays["bits"], known, _finite(facts["least"]), learned, options)
+    return Domain(names, arrays["bits"], known, _finite(facts["least"]), learned, options, labels)
 
 
 def _learned(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Learned:

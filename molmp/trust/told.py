@@ -23,6 +23,8 @@ class Told(NamedTuple):
     """Of the truth, ascending, shape ``(n, L)``."""
     similarity: np.ndarray | None = None
     """To the nearest training molecule, shape ``(n,)``."""
+    surprise: np.ndarray | None = None
+    """How far the value is from the labels of the nearest training molecules, shape ``(n,)``."""
 
     def at(self, rows: np.ndarray) -> Self:
         """Return some of the molecules: positions or a mask."""
