@@ -166,3 +166,17 @@ def test_wrong_input():
     with pytest.raises(DataError, match=r"fingerprints have shape \(1, 3\), training's 2 columns"):
         Learned.fit(np.eye(4, 2)).distance(np.zeros((1, 3)))
     assert read_bits([]).shape == (0, 256)
+
+
+def test_labels_of_the_neighbours():
+    labels = np.stack([np.arange(20.0), np.full(20, np.nan)], axis=1)
+    labels[3, 0] = np.nan
+    domain = Domain.fit(ALCOHOLS, labels=labels)
+    usual = domain.judge(ALCOHOLS[10:]).usual
+    found = domain.index.nearest(domain.bits[10:], 5)
+    for row in range(10):
+        near, weight = labels[found.rows[row], 0], found.similarity[row] + 1e-3
+        known = ~np.isnan(near)
+        assert usual[row, 0] == pytest.approx(np.average(near[known], weights=weight[known]))
+    assert np.isnan(usual[:, 1]).all()
+    assert Domain.fit(ALCOHOLS).judge(["CCO"]).usual is None

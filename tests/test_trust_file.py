@@ -83,6 +83,9 @@ CHANGES = {
     "names that are no text": {"names": np.full(30, 255, np.uint8)},
     "points that are not finite": {"points": np.full((8, 24), np.nan, np.float32)},
     "a scale of zero": {"scale": np.zeros(24, np.float32)},
+    "labels of fewer molecules": {"labels": np.zeros((7, 2), np.float32)},
+    "labels of more targets": {"labels": np.zeros((8, 3), np.float32)},
+    "labels without end": {"labels": np.full((8, 2), np.inf, np.float32)},
     "ranges of another length": {"low": np.zeros(3, np.int64)},
 }
 
