@@ -149,3 +149,38 @@ def test_each_process_drops_other_units() -> None:
 
     assert _seed(3, 1, 2, 0) == _seed(3, 1, 2, 0)
     assert _seed(3, 1, 2, 0) != _seed(3, 1, 2, 1)
+
+
+STOPPED = """
+import os, sys
+from molmp.training import checkpoints, loop
+checkpoints.EVERY, checkpoints.SHARE = 0.0, 1e9
+step, count = loop._Learner.step, [0]
+def few_steps(*args):
+    count[0] += 1
+    if count[0] > 7:
+        os.kill(os.getpid(), 9)
+    return step(*args)
+loop._Learner.step = few_steps
+from molmp_cli.main import main
+main(sys.argv[1:], prog_name="molmp")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_killed_go_on(table: Path, tmp_path: Path) -> None:
+    """The weights and metrics are those of two that were not, to the bit."""
+    (tmp_path / "stopped.py").write_text(STOPPED)
+    whole = in_two("-m", "molmp_cli", "train", table, "-o", tmp_path / "whole", *TRAIN)
+    killed = in_two(tmp_path / "stopped.py", "train", table, "-o", tmp_path / "run", *TRAIN)
+    assert whole.returncode == 0, whole.stderr
+    assert killed.returncode != 0
+    assert not (tmp_path / "run").exists()
+    assert list((tmp_path / "run.resume").glob("*.checkpoint"))
+    command = ("-m", "molmp_cli", "train", table, "-o", tmp_path / "run", *TRAIN, "--resume")
+    other = in_two(*command, "--lr", "0.5")
+    assert "holds the checkpoints of another training (lr was" in other.stderr
+    again = in_two(*command)
+    assert again.returncode == 0, again.stderr
+    for name in ("model.safetensors", "metrics.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

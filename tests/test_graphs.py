@@ -8,9 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from awkward import MOLECULES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from molmp.chem import graph_stream
 from molmp.chem import graphs as module
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS
 from molmp.chem.featurize import featurize
@@ -209,3 +211,35 @@ def test_another_format_and_other_features_are_named(graphs, tmp_path):
     path.write_bytes(rewritten(content, lambda header: header["__metadata__"].update(columns='{"atom": []}')))
     with pytest.raises(FileFormatError, match="made with other atom or bond features: featurize again"):
         MolGraphs.load(path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_one_by_one_are_the_file_of_all_together(seed, tmp_path, monkeypatch):
+    monkeypatch.setattr(graph_stream, "BLOCK", 7)
+    rng = np.random.default_rng(seed)
+    texts = rng.permutation([*MOLECULES, "C" * 300, "[U]"]).tolist()
+    cuts = [0, *sorted(rng.integers(0, len(texts), 4).tolist()), len(texts)]
+    parts = [featurize(texts[a:b]).graphs for a, b in pairwise(cuts)]
+    with graph_stream.graph_stream(tmp_path / "parts.graphs") as add:
+        for part in parts:
+            add(part)
+    MolGraphs.concat(parts).save(tmp_path / "all.graphs")
+    assert (tmp_path / "parts.graphs").read_bytes() == (tmp_path / "all.graphs").read_bytes()
+
+
+def test_a_stream_that_breaks_off_leaves_what_was_there(tmp_path):
+    (tmp_path / "x.graphs").write_bytes(b"before")
+
+    def broken():
+        with graph_stream.graph_stream(tmp_path / "x.graphs") as add:
+            add(featurize(["CCO"]).graphs)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
+    with (
+        pytest.raises(OSError, match=r"No such file or directory: '.*none/x.graphs'"),
+        graph_stream.graph_stream(tmp_path / "none" / "x.graphs"),
+    ):
+        pass

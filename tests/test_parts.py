@@ -165,9 +165,21 @@ def test_columns_that_cannot_be(tmp_path, source):
         check_columns([source], ["SMILES"], None, [])
     with pytest.raises(ColumnError, match=r"in.parquet has no column 'mass'; it has id, smiles"):
         check_columns([source], ["smiles"], ["mass"], [])
-    with pytest.raises(DataError, match=r"in.parquet already has a column 'id'"):
-        check_columns([source], ["smiles"], None, ["id", "error"])
-    check_columns([source], ["smiles"], ["smiles"], ["id", "error"])
+    told = check_columns([source], ["smiles"], None, ["id", "error"])
+    assert told == ["the input has a column 'id'; ours is called 'id_2'"]
+    assert check_columns([source], ["smiles"], ["smiles"], ["id", "error"]) == []
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(FileFormatError, match=r"bad.parquet is a damaged Parquet file"):
         check_columns([source, tmp_path / "bad.parquet"], ["smiles"], None, [])
+
+
+def test_a_column_of_our_name_is_kept_and_ours_is_called_otherwise(tmp_path):
+    """As `molmp predict` does; the same on every engine."""
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"smiles": ["C", "C1"], "error": ["mine", "too"]}), path)
+    (part,) = plan_parts([path], tmp_path / "out", 10)
+    Path(part.output).parent.mkdir()
+    assert worker()(part).problem == ""
+    table = pq.read_table(part.output)
+    assert table["error"].to_pylist() == ["mine", "too"]
+    assert [bool(text) for text in table["error_2"].to_pylist()] == [False, True]

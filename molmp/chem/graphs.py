@@ -21,7 +21,7 @@ import numpy as np
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, Field, column_names, key_rows, row_keys
 from molmp.errors import FileFormatError
 
-__all__ = ["MolGraphs"]
+__all__ = ["MolGraphs", "by_width", "narrowest", "store_header"]
 
 FORMAT = "molmp-graphs-1"
 
@@ -162,8 +162,8 @@ class MolGraphs:
         temporary = f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
         try:
             with open(temporary, "xb") as file:
-                file.write(_header(arrays))
-                for array in _by_width(arrays).values():
+                file.write(store_header(arrays))
+                for array in by_width(arrays).values():
                     file.write(array.data if array.size else b"")
                 file.flush()
                 os.fsync(file.fileno())
@@ -223,15 +223,16 @@ def _check_metadata(path: str | Path, metadata: dict[str, str]) -> None:
         raise FileFormatError(f"{path} was made with other atom or bond features: featurize again")
 
 
-def _by_width(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    # Wide numbers first, so that each array begins at a multiple of its own width.
+def by_width(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays in the order of a store: wide numbers first, so that each begins at a multiple of its own width."""
     return dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
 
 
-def _header(arrays: dict[str, np.ndarray]) -> bytes:
+def store_header(arrays: dict[str, np.ndarray]) -> bytes:
+    """What a store begins with."""
     header: dict[str, Any] = {"__metadata__": {"format": FORMAT, "columns": json.dumps(_columns())}}
     end = 0
-    for name, array in _by_width(arrays).items():
+    for name, array in by_width(arrays).items():
         begin, end = end, end + array.nbytes
         dtype = f"{array.dtype.kind.upper()}{8 * array.itemsize}"
         header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, end]}
@@ -276,19 +277,19 @@ def _merge_tables(
         mapping = np.zeros(len(rows), np.uint32)
         mapping[u] = places[start : start + len(u)]
         start += len(u)
-        merged.append(mapping.astype(_dtype(len(table) - 1))[part])
+        merged.append(mapping.astype(narrowest(len(table) - 1))[part])
     return table, np.concatenate(merged)
 
 
-def _dtype(top: int) -> type[np.unsignedinteger]:
+def narrowest(top: int) -> type[np.unsignedinteger]:
     """Narrowest type that holds 0 to ``top``."""
     return np.uint8 if top < 1 << 8 else np.uint16 if top < 1 << 16 else np.uint32
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(values, _dtype(int(values.max(initial=0))))
+    return np.ascontiguousarray(values, narrowest(int(values.max(initial=0))))
 
 
 def _smallest_together(*arrays: np.ndarray) -> list[np.ndarray]:
-    dtype = _dtype(max(int(array.max(initial=0)) for array in arrays))
+    dtype = narrowest(max(int(array.max(initial=0)) for array in arrays))
     return [np.ascontiguousarray(array, dtype) for array in arrays]

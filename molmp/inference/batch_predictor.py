@@ -13,10 +13,11 @@ import numpy as np
 
 from molmp.chem.featurize import Featurized, featurize
 from molmp.chem.pool import WorkerPool
-from molmp.errors import ColumnError, DataError
+from molmp.errors import ColumnError
 from molmp.inference.columns import Columns, check_on_error, rows_to_keep
 from molmp.inference.model_file import load_bundle
 from molmp.inference.predictor import Predictor
+from molmp.tables.ours import free_names
 from molmp.training.bundle import Bundle
 from molmp.trust.trusted import COVERAGE
 
@@ -80,22 +81,23 @@ class BatchPredictor:
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return the columns of ``batch`` with those of the predictions behind them, as ``molmp predict`` writes them.
 
-        Predictions are float64, NaN where there is none; names of classes and ``error`` are objects.
+        Where the batch has a column of our name, ours is called ``error_2``, and so on. Predictions are float64, NaN
+        where there is none; names of classes and ``error`` are objects.
 
         Raises
         ------
         ColumnError, DataError
-            The batch has no such column, or already one of our name; with ``on_error="fail"`` a row without a
-            prediction.
+            The batch has no such column; with ``on_error="fail"`` a row without a prediction.
         """
         names = list(batch) if self.columns is None else self.columns
         if missing := [name for name in (self.smiles_column, *names) if name not in batch]:
             raise ColumnError("the batch", missing[0], batch)
-        if clash := [name for name in self.types if name in names]:
-            raise DataError(f"the batch already has a column {clash[0]!r}; rename or drop it")
+        ours, _ = free_names(self.types, list(names))
         added, kept = self.columns_of(np.asarray(batch[self.smiles_column]).tolist())
         theirs = {name: np.asarray(batch[name])[kept] for name in names}
-        return theirs | {name: _array(added[name], kept, kind) for name, kind in self.types.items()}
+        return theirs | {
+            free: _array(added[name], kept, kind) for free, (name, kind) in zip(ours, self.types.items(), strict=True)
+        }
 
     def columns_of(self, smiles: Sequence[Any]) -> tuple[dict[str, list[Any]], list[int]]:
         """Return the columns of the predictions, and which rows to keep of them; what is not text is no SMILES."""

@@ -7,7 +7,6 @@ other files are checked before anything is built.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from molmp.errors import ConfigError, FileFormatError
 from molmp.nn.model import MoleculeModel
+from molmp.tables.whole import write_whole
 from molmp.training.bundle import FORMAT, Bundle
 from molmp.training.targets import Targets
 from molmp.trust.domain_file import DOMAIN_NAME, domain_bytes, read_domain
@@ -48,10 +48,10 @@ def save_bundle(bundle: Bundle, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights, domain, document = _contents(bundle)
-    _replace(folder / WEIGHTS_NAME, weights)
+    write_whole(folder / WEIGHTS_NAME, weights)
     if domain is not None:
-        _replace(folder / DOMAIN_NAME, domain)
-    _replace(folder / JSON_NAME, document)
+        write_whole(folder / DOMAIN_NAME, domain)
+    write_whole(folder / JSON_NAME, document)
     if domain is None:
         (folder / DOMAIN_NAME).unlink(missing_ok=True)
 
@@ -246,15 +246,3 @@ class _NoInitialWeights(TorchFunctionMode):
         if getattr(func, "__module__", "") == "torch.nn.init":
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs or {})
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from molmp.errors import (
     listed,
 )
 from molmp.inference.predictor import BATCH
+from molmp.tables.ours import free_names
 from molmp.tables.parquet import MAGIC
 from molmp.tables.write import atomic_path
 
@@ -114,14 +115,18 @@ class PartWorker:
         file = pq.ParquetFile(part.source)
         names = file.schema_arrow.names if self.columns is None else list(self.columns)
         kinds = {float: pa.float64(), int: pa.int64(), str: pa.string(), bool: pa.bool_()}
-        ours = [pa.field(name, kinds[kind]) for name, kind in self.maker.types.items()]
+        free, _ = free_names(self.maker.types, names)
+        ours = [pa.field(name, kinds[kind]) for name, kind in free.items()]
         schema = pa.schema([*(file.schema_arrow.field(name) for name in names), *ours])
         with pq.ParquetWriter(path, schema) as writer:
             for batch in _read(file, part, [*dict.fromkeys([*names, self.smiles_column])]):
                 added, kept = self.maker.columns_of(batch.column(self.smiles_column).to_pylist())
                 theirs = batch.select(names).take(pa.array(kept, pa.int64()))
                 failed = np.array(added["error"], object)[kept] != ""
-                arrays = [_column(pa, added[field.name], kept, failed, field.type) for field in ours]
+                arrays = [
+                    _column(pa, added[name], kept, failed, field.type)
+                    for name, field in zip(self.maker.types, ours, strict=True)
+                ]
                 writer.write_table(pa.Table.from_arrays([*theirs.columns, *arrays], schema=schema))
                 yield batch.num_rows, sum(map(bool, added["error"]))
 
@@ -194,8 +199,9 @@ def parquet_files(source: str | Path) -> list[Path]:
 
 def check_columns(
     files: Sequence[Path], needed: Sequence[str], written: Sequence[str] | None, ours: Sequence[str]
-) -> None:
-    """See that every file has the columns ``needed`` and ``written``, and none of those written is one of ``ours``.
+) -> list[str]:
+    """See that every file has the columns ``needed`` and ``written``; a sentence for each of ``ours`` that is called
+    otherwise, because one of the written has its name.
 
     Raises
     ------
@@ -203,6 +209,7 @@ def check_columns(
         The first file that does not, or is damaged.
     """
     pa, pq = _arrow()
+    notes: dict[str, None] = {}
     for path in files:
         try:
             there = pq.read_schema(path).names
@@ -210,8 +217,9 @@ def check_columns(
             raise FileFormatError(f"{path} is a damaged Parquet file: {error}") from error
         if missing := [name for name in (*needed, *(written or ())) if name not in there]:
             raise ColumnError(path, missing[0], there)
-        if clash := [name for name in ours if name in (there if written is None else written)]:
-            raise DataError(f"{path} already has a column {clash[0]!r}; rename or drop it")
+        _, found = free_names(dict.fromkeys(ours, str), there if written is None else written)
+        notes |= dict.fromkeys(found)
+    return list(notes)
 
 
 def _read(file: Any, part: Part, columns: list[str]) -> Iterator[Any]:

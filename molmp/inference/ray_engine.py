@@ -121,7 +121,8 @@ def run_with_ray(
             smiles_column = table.columns[table.smiles_index]
             for note in table.notes:
                 tell(note)
-    check_columns(files, [smiles_column], columns, work.columns)
+    for note in check_columns(files, [smiles_column], columns, work.columns):
+        tell(note)
     parts = plan_parts(files, output, rows)
     made_with = {**work.made_with, "smiles_column": smiles_column, "columns": columns, "rows": rows}
     total, failed, problems = 0, 0, []

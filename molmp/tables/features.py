@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from molmp.chem.featurize import GraphOptions, iter_featurize
-from molmp.chem.graphs import MolGraphs
+from molmp.chem.graph_stream import graph_stream
 from molmp.errors import ConfigError, DataError, InvalidSmilesError
 from molmp.tables.read import Table, open_table
 from molmp.tables.rows import Layout, Row
@@ -72,21 +72,26 @@ def write_graphs(
 ) -> Outcome:  # fmt: skip
     """Write the graphs of a table as a store that :meth:`MolGraphs.load` maps; it has no room for unreadable rows."""
     check_output(output, graphs=True)
-    with _opened(source, smiles_column, delimiter, header, tell) as rows:
-        parts, reasons, total = [], [], 0
+    reasons: list[str] = []
+    failed = total = 0
+    with (
+        _opened(source, smiles_column, delimiter, header, tell) as rows,
+        graph_stream(output) as add,
+    ):
         for featurized in iter_featurize(rows.texts(batch), options, n_jobs=n_jobs):
             read = rows.next(len(featurized.rows) + len(featurized.errors))
             total += len(read)
-            parts.append(featurized.graphs)
-            reasons += [_reason(read[i], error) for i, error in featurized.errors.items()]
+            add(featurized.graphs)
+            failed += len(featurized.errors)
+            few = list(featurized.errors.items())[: MOST_ERRORS - len(reasons)]
+            reasons += [_reason(read[i], error) for i, error in few]
             if reasons and on_error == "fail":
                 raise DataError(reasons[0])
-    MolGraphs.concat(parts).save(output)
-    for reason in reasons[:MOST_ERRORS]:
+    for reason in reasons:
         tell(f"left out: {reason}")
-    if len(reasons) > MOST_ERRORS:
-        tell(f"left out: {len(reasons) - MOST_ERRORS} more rows that cannot be read")
-    return Outcome(total, len(reasons))
+    if failed > len(reasons):
+        tell(f"left out: {failed - len(reasons)} more rows that cannot be read")
+    return Outcome(total, failed)
 
 
 def write_features(

@@ -5,7 +5,6 @@ process that is killed at any moment leaves at least the one before.
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import IO, Any, Self
 
 from molmp.errors import ConfigError, FileFormatError, listed
 from molmp.tables.lock import lock_file
+from molmp.tables.whole import write_whole
 from molmp.training.state import from_bytes, to_bytes
 
 __all__ = ["Checkpoints", "checkpoint_folder"]
@@ -141,25 +141,11 @@ class Checkpoints:
                 path.unlink()
         content = to_bytes({"made_with": self._made_with, "state": state})
         self._number += 1
-        self._write(self.folder / f"{self._number:09d}{SUFFIX}", content)
+        write_whole(self.folder / f"{self._number:09d}{SUFFIX}", content)
         for path in self._there()[:-KEPT]:
             path.unlink()
         self._last = time.monotonic()
         self._cost = self._last - begun
-
-    def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_suffix(".part")
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            _sync_folder(self.folder)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from None
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _there(self) -> list[Path]:
         """Checkpoints, the last one last."""
@@ -202,14 +188,3 @@ def _difference(name: str, before: Any, now: Any) -> str:
     if any(len(str(value)) > 20 for value in (before, now)):
         return f"other {name}"
     return f"{name} was {before}, is {now}"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can."""
-    if os.name != "posix":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
