@@ -82,7 +82,7 @@ def test_two_processes_learn_what_one_learns(table: Path, tmp_path: Path) -> Non
     history = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1, usecols=columns)
                for name in ("one", "two")]  # fmt: skip
     np.testing.assert_allclose(history[1], history[0], rtol=1e-5)
-    assert two.stdout.count("test rmse") == two.stderr.count("network 1:") == 1, "one process speaks for all"
+    assert two.stdout.count("model and results in") == two.stderr.count("network 1:") == 1, "one process speaks for all"
 
 
 @pytest.mark.slow
