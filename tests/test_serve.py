@@ -376,6 +376,7 @@ def test_pages_of_other_sites_cannot_ask(client, headers):
 )
 def test_every_answer_keeps_the_browser_at_home(client, path):
     answer = client.get(path)
+    assert answer.status_code == (404 if path == "/nothing" else 200)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
