@@ -63,9 +63,7 @@ def main() -> None:
         split = split_rows(dataset, readable_rows(dataset, featurized), seed=seed)
         problem = dataset_problem(dataset, featurized, GraphOptions(), split, {})
         for way, errors in compare(
-            problem,
-            args.share,
-            TrainConfig(loss=args.loss, seed=seed, epochs=args.epochs, patience=args.epochs, ensemble=1),
+            problem, args.share, TrainConfig(loss=args.loss, seed=seed, epochs=args.epochs, ensemble=1)
         ).items():
             found.setdefault(way, []).append(errors)
     print("| labels beyond the limit | RMSE of all | RMSE beyond the limit |\n| --- | ---: | ---: |")
