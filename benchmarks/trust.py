@@ -75,9 +75,10 @@ def settings() -> dict[str, Any]:
     from molmp.chem.molecule_features import DEFAULT_FEATURES
     from molmp.nn.config import ModelConfig
     from molmp.training.config import TrainConfig
+    from molmp.trust.difficulty import SOURCES
 
     found = {"network": asdict(ModelConfig()), "training": asdict(TrainConfig()) | {"seed": None},
-             "features": DEFAULT_FEATURES}  # fmt: skip
+             "features": DEFAULT_FEATURES, "difficulty": SOURCES}  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
 
