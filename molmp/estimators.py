@@ -7,12 +7,15 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from molmp.base_estimator import MPNNBase
 from molmp.errors import ConfigError, DataError, listed
+from molmp.inference.deviations import intervals
 from molmp.tables.numbers import read_numbers
 from molmp.training.metrics import evaluate
 from molmp.training.targets import Target, Targets
+from molmp.trust.trusted import COVERAGE
 
 __all__ = ["MPNNClassifier", "MPNNRegressor"]
 
@@ -106,6 +109,18 @@ class MPNNRegressor(RegressorMixin, MPNNBase):
             loss = self.predictor_.bundle.targets.loss
             raise ConfigError(f"a model with loss {loss!r} gives no quantiles; train with loss='quantile'")
         return self._shaped(quantiles)
+
+    def predict_interval(self, X: Any, coverage: float = COVERAGE) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of intervals that hold the truth with probability ``coverage``, as :meth:`predict`.
+
+        They were calibrated on the validation molecules of :meth:`fit`, see :mod:`molmp.trust.numbers`; infinite where
+        these are too few.
+        """
+        check_is_fitted(self, "predictor_")
+        featurized = self._featurize(X, self.predictor_.options())
+        ends = zip(*intervals(self.predictor_, featurized, coverage), strict=True)
+        low, high = (self._shaped(list(columns)) for columns in ends)
+        return low, high
 
     def _shaped(self, columns: list[np.ndarray]) -> np.ndarray:
         return columns[0] if self.single_output_ else np.stack(columns, axis=1)

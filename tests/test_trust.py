@@ -8,15 +8,18 @@ import pandas as pd
 import pytest
 from tiny import SMILES, tiny_bundle, with_trust
 
+from molmp import MPNNRegressor
 from molmp.chem.featurize import featurize
 from molmp.errors import ConfigError, DataError
 from molmp.inference import tables
 from molmp.inference.batch_predictor import BatchPredictor
 from molmp.inference.columns import Columns
+from molmp.inference.describe import describe_in_words
 from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.inference.predictor import Predictor
 from molmp.inference.tables import predict_table
 from molmp.tables.shard import Shard
+from molmp.tables.splits import draw_validation
 from molmp.trust.classes import ClassTrust
 from molmp.trust.difficulty import Difficulty
 from molmp.trust.numbers import NumberTrust
@@ -241,3 +244,29 @@ def test_dropout_draws_networks(tmp_path):
 def test_sigma_is_calibrated():
     table = Predictor(bundle_of("regression"), "cpu").spread(["CCCO"])
     assert table["logS_sigma"][0] == pytest.approx(1, rel=0.4)
+
+
+def test_intervals_of_an_estimator():
+    smiles = ["C" * n + end for n in range(1, 11) for end in ("C", "O", "N", "S", "F", "Cl", "Br", "CO", "CN", "CC=O")]
+    y = np.array([float(len(text)) for text in smiles])
+    model = MPNNRegressor(hidden=8, epochs=1, device="cpu", validation_fraction=0.3).fit(smiles, np.stack([y, y], 1))
+    low, high = model.predict_interval(smiles, coverage=0.8)
+    value = model.predict(smiles)
+    assert value.shape == low.shape == high.shape == (100, 2)
+    assert (low < value).all()
+    assert (value < high).all()
+    table = model.predictor_.predict(smiles, coverage=0.8)
+    np.testing.assert_allclose(table.filter(like="_low").iloc[:, 0], low[:, 0])
+    assert np.isinf(model.predict_interval(["CCO"], coverage=0.99)).all()
+    assert "30 calibration molecules" in describe_in_words(model.predictor_.bundle)
+
+
+def test_the_end_of_training_calibrates_on_labels_that_are_values():
+    smiles = ["C" * n + end for n in range(1, 11) for end in ("C", "O", "N", "S", "F", "Cl", "Br", "CO", "CN", "CC=O")]
+    y = [f"<{len(text)}" if row % 2 else str(len(text)) for row, text in enumerate(smiles)]
+    weight = np.arange(100.0) % 4 > 0
+    model = MPNNRegressor(hidden=8, epochs=1, ensemble=1, device="cpu", validation_fraction=0.4)
+    trust = model.fit(smiles, y, sample_weight=weight).predictor_.bundle.trust
+    _, val = draw_validation(np.arange(100), 0.4, model.random_state)
+    assert trust.targets[0].count == np.count_nonzero((val % 2 == 0) & (val % 4 > 0))
+    assert 0 < trust.targets[0].count < 20

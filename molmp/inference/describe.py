@@ -9,12 +9,13 @@ __all__ = ["describe", "describe_in_words", "recipe"]
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
-    """All that ``model.json`` holds, with the number of feature codes in place of their names."""
+    """All that ``model.json`` holds, with numbers in the place of names of features and of calibration scores."""
     document = bundle.to_dict()
     features = document["features"]
     document["features"] = {
         "atom_codes": len(features["atom"]), "bond_codes": len(features["bond"]), "options": features["options"],
     }  # fmt: skip
+    document["trust"] = _trust(bundle)
     document["parameters"] = sum(t.numel() for t in bundle.members[0].values())
     return document
 
@@ -69,6 +70,21 @@ def describe_in_words(bundle: Bundle) -> str:
         scores = bundle.metrics.get(part, {})
         known = [f"{name} {value:.4f}" for name, value in scores.items() if value is not None]
         lines.append((part, "  ".join(known) or "no molecules"))
+    if bundle.trust is not None:
+        kept = "no molecules" if bundle.trust.domain is None else f"{len(bundle.trust.domain):,} molecules"
+        lines.append(("trust", f"keeps {kept} of training"))
+        lines += [("", f"{name}: {about}") for name, about in _trust(bundle)["targets"].items()]
     lines.append(("versions", ", ".join(f"{name} {version}" for name, version in bundle.versions.items())))
     lines.append(("trained", f"{bundle.created}, seed {bundle.training.seed}"))
     return "\n".join(f"{name:<10} {text}" for name, text in lines)
+
+
+def _trust(bundle: Bundle) -> dict[str, Any]:
+    """How many molecules of training are kept, and how each target was calibrated; empty for a model without trust."""
+    if bundle.trust is None:
+        return {}
+    told = {
+        name: "not calibrated" if trust is None else f"{trust.method}; {trust.count:,} calibration molecules"
+        for name, trust in zip(bundle.targets.names, bundle.trust.targets, strict=True)
+    }
+    return {"molecules": 0 if bundle.trust.domain is None else len(bundle.trust.domain), "targets": told}

@@ -14,14 +14,16 @@ from molmp.nn.batch import GraphBatch
 from molmp.nn.dropout import Dropout, dropout_seeds
 from molmp.nn.model import MoleculeModel
 from molmp.training.calibration import told_of
+from molmp.trust.conformal import Interval
 from molmp.trust.numbers import NumberTrust
+from molmp.trust.trusted import COVERAGE, check_coverage
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from molmp.inference.predictor import Predictor
 
-__all__ = ["deviations", "dropout_outputs"]
+__all__ = ["deviations", "dropout_outputs", "intervals"]
 
 
 def deviations(
@@ -64,6 +66,27 @@ def deviations(
             told = told_of(answer.targets[place], answer.verdict, bundle.targets, place)
             columns[f"{name}_sigma"] = trust.sigma(told)
     return pd.DataFrame(columns, index=smiles.index if isinstance(smiles, pd.Series) else None)
+
+
+def intervals(predictor: "Predictor", featurized: Featurized, coverage: float = COVERAGE) -> list[Interval]:
+    """For each target the intervals that hold the truth with probability ``coverage``.
+
+    ``featurized`` with :meth:`Predictor.options`. Infinite where the calibration molecules are too few.
+
+    Raises
+    ------
+    ConfigError
+        A target was not calibrated, or has classes.
+    """
+    check_coverage(coverage)
+    bundle, answer = predictor.bundle, predictor.answer(featurized)
+    found = []
+    for place, (name, answered) in enumerate(zip(bundle.targets.names, answer.targets, strict=True)):
+        trust = None if bundle.trust is None else bundle.trust.targets[place]
+        if not isinstance(trust, NumberTrust):
+            raise ConfigError(f"there are no intervals of {name!r}: it was not calibrated, or has classes")
+        found.append(trust.interval(told_of(answered, answer.verdict, bundle.targets, place), coverage))
+    return found
 
 
 @torch.inference_mode()
