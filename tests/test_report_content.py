@@ -178,7 +178,8 @@ def test_charts():
 
 
 @needs_browser
-def test_page_in_a_browser(run, tmp_path):
+@pytest.mark.parametrize("width", [500, 1200])  # the narrowest that Chromium opens without a window
+def test_page_in_a_browser(run, tmp_path, width):
     script = """
       const table = document.querySelector("table.sortable");
       const first = () => table.tBodies[0].rows[0].cells[0].textContent;
@@ -188,7 +189,7 @@ def test_page_in_a_browser(run, tmp_path):
       const drawn = [...document.querySelectorAll(".card svg, figure svg")];
       out = up + " " + down + " " + drawn.length + " " + drawn.every((svg) => svg.getBoundingClientRect().height > 10)
         + " " + (document.documentElement.scrollWidth <= window.innerWidth)"""
-    out, errors = run_in_browser(report_page(run, "cpu"), tmp_path, script)
+    out, errors = run_in_browser(report_page(run, "cpu"), tmp_path, script, width)
     assert re.fullmatch(r"(logS|mean of all) mp \d+ true true", out)
     assert int(out.split()[-3]) >= 16 + 8 + 8
     assert not errors
