@@ -150,7 +150,7 @@ def main() -> None:
     """Search at each length."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--characters", type=int, nargs="+", default=[100, 200, 300, 500, 1000])
-    parser.add_argument("--seconds", type=float, default=60, help="for each length")
+    parser.add_argument("--seconds", type=float, default=90, help="for each length")
     parser.add_argument("--features", default="none", help="as of molmp train")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=3)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -204,7 +204,7 @@ class _Worker:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-c", PROGRAM.format(path=sys.path)]
-        with tempfile.TemporaryFile() as file:
+        with _memory() as file:
             file.truncate(SIZE)
             shared: tuple[int, ...] = ()
             if TIME_IS_UP is not None:
@@ -213,6 +213,11 @@ class _Worker:
                 [*command, *map(str, shared)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=shared
             )
         return self.process
+
+
+def _memory() -> IO[bytes]:
+    """A file that two processes can share; in memory where possible, for a full disk ends whoever maps its files."""
+    return open(os.memfd_create("molmp"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
 class _Part(NamedTuple):
