@@ -333,6 +333,16 @@ def test_cages_for_which_rdkit_finds_no_memory(text):
     assert featurized.graphs.num_atoms.tolist() == [3, 1]
 
 
+def test_a_cage_whose_bridgeheads_rdkit_never_ends_counting():
+    """Found by ``make slowest``, in 296 characters: with the features of the default recipe it would hang training."""
+    text = "C" * 6 + "%(515)" + "C" * 77 + CAGE * 4 + "C" * 33 + "%(515)" + "C" * 87
+    options = GraphOptions(features="descriptors", time_limit=0.5)
+    featurized = featurize(["CCO", text, "C"], options)
+    assert {row: error.code for row, error in featurized.errors.items()} == {1: "timeout"}
+    assert featurized.graphs.num_atoms.tolist() == [3, 1]
+    assert not featurize([text]).errors
+
+
 def test_memory_that_gives_out_here_is_asked_for_elsewhere(monkeypatch):
     def full(texts, options):
         raise MemoryError

@@ -23,6 +23,9 @@ CHUNK, SMALLEST_CHUNK = 2_000, 1_000
 TRUSTED = 1_000
 """Characters of a SMILES that may be read in the user's own process: RDKit has never crashed or hung at so few."""
 
+TRUSTED_WITH_DESCRIPTORS = 200
+"""The same where descriptors stand beside the graph: RDKit never ends counting the bridgeheads of some longer cages."""
+
 
 class Featurized(NamedTuple):
     """What became of a list of SMILES: each row is either a graph or an error."""
@@ -96,4 +99,5 @@ def _read(chunks: Iterable[Sequence[str]], options: GraphOptions, jobs: int) -> 
 
 
 def _trusted(options: GraphOptions, chunk: Sequence[str]) -> bool:
-    return options.standardize != "tautomer" and longest_text(chunk) <= TRUSTED
+    most = TRUSTED_WITH_DESCRIPTORS if "descriptors" in options.features else TRUSTED
+    return options.standardize != "tautomer" and longest_text(chunk) <= most
