@@ -83,8 +83,11 @@ def settings() -> dict[str, Any]:
     return plain
 
 
-def measure(task: Task, seed: int) -> dict[str, Any]:
-    """Train once and look at the columns of the test molecules; the line for the results file."""
+def measure(task: Task, seed: int, **options: Any) -> dict[str, Any]:
+    """Train once and look at the columns of the test molecules; the line for the results file.
+
+    ``options`` are ``network`` and ``training``, for tests; by default the defaults.
+    """
     from molmp.chem.featurize import GraphOptions, featurize
     from molmp.chem.molecule_features import DEFAULT_FEATURES
     from molmp.inference.predictor import Predictor
@@ -94,11 +97,12 @@ def measure(task: Task, seed: int) -> dict[str, Any]:
     from molmp.training.run import Trained, train
 
     dataset, split = task.dataset, split_of(task, "scaffold", seed)
-    options = GraphOptions(features=DEFAULT_FEATURES, bits=True)
+    network, training = options.get("network", ModelConfig()), options.get("training", TrainConfig(seed=seed))
+    graphs = GraphOptions(features=DEFAULT_FEATURES, bits=True)
     start = _cpu_seconds()
-    problem = dataset_problem(dataset, featurize(dataset.smiles, options), options, split, {})
+    problem = dataset_problem(dataset, featurize(dataset.smiles, graphs), graphs, split, {})
     problem = replace(problem, names=name_molecules(dataset))
-    *_, trained = train(problem, ModelConfig(), TrainConfig(seed=seed), device="cpu")
+    *_, trained = train(problem, network, training, device="cpu")
     assert isinstance(trained, Trained)
     spent = _cpu_seconds() - start
     predictor = Predictor(trained.bundle, "cpu")

@@ -16,20 +16,13 @@ from molmp.nn.config import ModelConfig  # noqa: E402
 from molmp.training.config import TrainConfig  # noqa: E402
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Small networks, the defaults otherwise."""
-    monkeypatch.setattr("molmp.nn.config.ModelConfig", lambda: ModelConfig(hidden=8, steps=2))
-    monkeypatch.setattr("molmp.training.config.TrainConfig", lambda **seed: TrainConfig(epochs=1, ensemble=2, **seed))
+def test_a_line_has_the_fields_of_the_schema_and_is_found_again(tmp_path, monkeypatch):
     monkeypatch.setattr(trust, "versions_of", lambda python: {"molmp": "0.1.0"})
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_line_has_the_fields_of_the_schema_and_is_found_again(tmp_path):
     rings = ("C1CC1", "C1CCC1", "C1CCCC1", "c1ccccc1", "c1ccncc1", "c1ccoc1", "c1ccsc1", "C1CCNCC1", "C1CCOC1", "C1CN1")
     rows = [f"{'C' * n}{ring},{n},{'test' if n % 5 == 0 else 'train'}" for n in range(1, 13) for ring in rings]
     (tmp_path / "esol.csv").write_text("\n".join(["smiles,logs,split", *rows]) + "\n")
-    row = trust.measure(trust.load_task("esol", tmp_path), 1)
+    small = {"network": ModelConfig(hidden=8, steps=2), "training": TrainConfig(epochs=1, ensemble=2, seed=1)}
+    row = trust.measure(trust.load_task("esol", tmp_path), 1, **small)
     assert list(row) == list(trust.SCHEMA)
     assert all(isinstance(row[name], kind) for name, kind in trust.SCHEMA.items())
     path = tmp_path / "rows.jsonl"
