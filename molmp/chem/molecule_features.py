@@ -97,7 +97,8 @@ class Describer:
         """Put it all beside the graphs of the molecules seen; ``again(i)`` reads molecule ``i`` once more."""
         parts = []
         if self.values is not None:
-            values = np.array(self.values, np.float64).reshape(len(graphs), -1)
+            width = sum(not name.startswith("morgan_") for name in self.columns)
+            values = np.array(self.values, np.float64).reshape(len(graphs), width)
             if self.from_graphs:
                 values[:, len(PROPERTIES) : len(PROPERTIES) + len(SURFACE)] = surfaces(graphs, again)
             parts.append(np.where(np.isfinite(values), values, np.nan).astype(np.float32))
