@@ -41,7 +41,8 @@ def recipe(bundle: Bundle) -> str:
 def _views(bundle: Bundle) -> str:
     """Say where networks do not see the same features."""
     features, views = bundle.options.features, bundle.training.views
-    numbers = {int(seen(features, views, member).sum()) for member in range(bundle.training.ensemble)}
+    ensemble = min(bundle.training.ensemble, len(bundle.members))  # the file may say any number
+    numbers = {int(seen(features, views, member).sum()) for member in range(ensemble)}
     return ", seen by some of the networks" if len(numbers) > 1 else ""
 
 

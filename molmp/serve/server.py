@@ -73,6 +73,12 @@ def run_server(app: Any, host: str, port: int, started: Callable[[str], None] = 
             app.state.house.service.stop()
             end(signum, frame)
 
+        begin = server.startup
+
+        async def startup(sockets: list[socket.socket] | None = None) -> None:
+            await begin(sockets=sockets)
+            started(address(bound))  # not before signals reach the server
+
         server.handle_exit = handle_exit  # type: ignore[assignment]
-        started(address(bound))
+        server.startup = startup  # type: ignore[method-assign]
         server.run(sockets=[bound])

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from typing import Any, Self
 
 from molmp.errors import ConfigError, listed
@@ -68,6 +69,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("lr", "grad_clip"):
             self._check(name, getattr(self, name) > 0, "above 0")
+        for name in ("epochs", "batch_size", "ensemble", "patience", "seed"):
+            self._check(name, isinstance(getattr(self, name), Integral), "a whole number")
         for name in ("epochs", "batch_size", "ensemble"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("weight_decay", "patience", "seed"):
