@@ -6,6 +6,7 @@ from awkward import MOLECULES
 from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
+from molmp.chem import similarity
 from molmp.chem.similarity import TanimotoIndex, morgan_bits
 from molmp.chem.smiles import parse_smiles
 from molmp.errors import DataError
@@ -25,8 +26,14 @@ def first_best(similarity: np.ndarray, k: int) -> np.ndarray:
     return np.array([sorted(range(len(row)), key=lambda i: (-row[i], i))[:k] for row in similarity])
 
 
+@pytest.fixture(params=["at once", "in parts"])
+def added(request, monkeypatch):
+    if request.param == "in parts":
+        monkeypatch.setattr(similarity, "PART", 7)
+
+
 @pytest.mark.parametrize("k", [1, 3, 1000])
-def test_agrees_with_rdkit(oracle, k):
+def test_agrees_with_rdkit(oracle, added, k):
     found = TanimotoIndex(morgan_bits(MOLS[:HALF])).nearest(morgan_bits(MOLS), k)
     want = first_best(oracle[:, :HALF], k)
     np.testing.assert_array_equal(found.rows, want)
@@ -34,7 +41,7 @@ def test_agrees_with_rdkit(oracle, k):
 
 
 @pytest.mark.parametrize("least", [0.3, 0.7, 1.0])
-def test_pairs_are_those_of_rdkit(oracle, least):
+def test_pairs_are_those_of_rdkit(oracle, added, least):
     first, second = np.nonzero(np.triu(oracle, 1) >= least)
     found = TanimotoIndex(morgan_bits(MOLS)).pairs(least)
     np.testing.assert_array_equal(found.first, first)

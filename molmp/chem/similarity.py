@@ -17,6 +17,9 @@ __all__ = ["RADIUS", "SIZE", "Nearest", "Pairs", "TanimotoIndex", "morgan_bits"]
 RADIUS, SIZE = 2, 2048
 """ECFP4: what published similarities mostly refer to."""
 
+PART = 1 << 16
+"""Molecules whose bits are added up at a time: those of a query are copied for it."""
+
 _BITS_OF = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)
 """How many bits are set in each byte."""
 
@@ -54,7 +57,7 @@ def morgan_bits(mols: Iterable[Chem.Mol], radius: int = RADIUS, size: int = SIZE
 class TanimotoIndex:
     """Molecules to compare others with, by ``|a and b| / |a or b|`` of their bits; exact.
 
-    A query adds up, over the bits that it has, which molecules have each bit too: some 35 additions of ``R`` bytes.
+    A query adds up, over the bits that it has, which molecules have each bit too: some 35 rows of ``R`` bytes.
     Of molecules with equally many bits the one with most in common is the most similar, so no quotient is worked out
     but one for each number of bits. It holds ``R S`` bytes.
 
@@ -117,10 +120,11 @@ class TanimotoIndex:
 
     def _common(self, on: np.ndarray, part: slice = slice(None)) -> np.ndarray:
         """How many of the bits ``on`` the molecules of ``part`` have."""
-        common = np.zeros(len(self.counts[part]), np.uint8 if len(on) < 256 else np.uint16)
-        for bit in on:
-            np.add(common, self.columns[bit, part], out=common)
-        return common
+        kind = np.uint8 if len(on) < 256 else np.uint16
+        begin, end, _ = part.indices(len(self))
+        cuts = range(begin, end, PART)
+        sums = [np.add.reduce(self.columns[on, cut : min(cut + PART, end)], axis=0, dtype=kind) for cut in cuts]
+        return sums[0] if len(sums) == 1 else np.concatenate([np.zeros(0, kind), *sums])
 
     def _best(self, on: np.ndarray, k: int) -> tuple[int, float]:
         common = self._common(on)
