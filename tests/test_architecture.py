@@ -117,6 +117,13 @@ def test_help_loads_no_torch(command: list[str]) -> None:
     assert not loaded & {"torch", "sklearn", "pandas", "matplotlib"}
 
 
+def test_predicting_loads_what_it_needs() -> None:
+    code = "import sys, json, molmp.inference.folders; print(json.dumps(sorted(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(out.stdout))
+    assert "torch" in loaded and not loaded & {"sklearn", "scipy", "pandas", "matplotlib", "pyarrow"}
+
+
 def test_every_package_is_shipped() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     folders = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "molmp").rglob("__init__.py")}

@@ -9,10 +9,10 @@ from molmp.chem.featurize import GraphOptions, featurize
 from molmp.inference.predictor import Predictor
 from molmp.nn.config import ModelConfig
 from molmp.training.bundle import Bundle
-from molmp.training.calibration import told_of
 from molmp.training.config import TrainConfig
 from molmp.training.run import new_model
 from molmp.training.targets import Target, Targets
+from molmp.training.told import told_of
 from molmp.trust.classes import ClassTrust
 from molmp.trust.domain import Domain
 from molmp.trust.numbers import NumberTrust

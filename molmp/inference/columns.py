@@ -9,8 +9,8 @@ import numpy as np
 from molmp.errors import ConfigError, DataError, InvalidSmilesError
 from molmp.inference.answer import Answer
 from molmp.training.bundle import Bundle
-from molmp.training.calibration import told_of
 from molmp.training.targets import Target, Targets
+from molmp.training.told import told_of
 from molmp.trust.classes import ClassTrust
 from molmp.trust.domain import Domain, Verdict
 from molmp.trust.numbers import NumberTrust

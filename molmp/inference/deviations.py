@@ -13,7 +13,7 @@ from molmp.inference.answer import Answer
 from molmp.nn.batch import GraphBatch
 from molmp.nn.dropout import Dropout, dropout_seeds
 from molmp.nn.model import MoleculeModel
-from molmp.training.calibration import told_of
+from molmp.training.told import told_of
 from molmp.trust.conformal import Interval
 from molmp.trust.numbers import NumberTrust
 from molmp.trust.trusted import COVERAGE, check_coverage

@@ -15,16 +15,16 @@ from molmp.nn.model import MoleculeModel
 from molmp.tables.groups import stable_rng
 from molmp.training.examples import Examples
 from molmp.training.problem import Problem
-from molmp.training.targets import Answered, Targets
+from molmp.training.targets import Answered
+from molmp.training.told import told_of
 from molmp.trust.classes import ClassTrust
 from molmp.trust.domain import Domain, Verdict
 from molmp.trust.figures import target_figures
 from molmp.trust.learned import POINTS
 from molmp.trust.numbers import NumberTrust
-from molmp.trust.told import Told
 from molmp.trust.trusted import COVERAGE, TargetTrust, Trust
 
-__all__ = ["Calibrated", "calibrate", "fingerprints", "told_of"]
+__all__ = ["Calibrated", "calibrate", "fingerprints"]
 
 BATCH = 1_024
 
@@ -75,17 +75,6 @@ def calibrate(
     return Calibrated(
         Trust(tuple(found), domain), verdicts, {"coverage": COVERAGE, "in_domain": share, "targets": figures}
     )
-
-
-def told_of(answered: Answered, verdict: Verdict | None, targets: Targets, place: int = 0) -> Told:
-    """What is known of molecules: answers for the target at ``place``, and how they compare with those of training."""
-    noise, surprise, quantiles = None, None, answered.quantiles
-    if targets.task == "regression":
-        noise = answered.aleatoric if quantiles is None else (quantiles[:, -1] - quantiles[:, 0]) / 2
-    if verdict is not None and verdict.usual is not None:
-        surprise = np.nan_to_num(np.abs(answered.value - verdict.usual[:, place]))
-    similarity = None if verdict is None else verdict.similarity
-    return Told(answered.value, answered.epistemic, noise, quantiles, similarity, surprise)
 
 
 def _values(examples: Examples, rows: np.ndarray) -> np.ndarray:
