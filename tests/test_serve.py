@@ -306,7 +306,7 @@ def test_answers_at_the_same_time_are_those_one_after_the_other(client):
 
     serial = [ask(question) for question in questions]
     with TestClient(
-        make_app(client.app.state.house.service.predictor, limits=Limits(max_uploads=8)), base_url=HERE
+        make_app(client.app.state.house.service.predictor, limits=Limits(max_uploads=24)), base_url=HERE
     ) as other:
         client = other
         with ThreadPoolExecutor(8) as threads:
