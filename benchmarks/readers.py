@@ -132,7 +132,7 @@ def measure(name: str, texts: Sequence[str]) -> None:
         "refused": sum(one.refused for one in found),
         "in_lockstep": sum(one.in_lockstep for one in found),
         "differences": len(differing),
-        "environments": len(known.environments),
+        "environments": len(known),
         "descriptor_differences": len(described),
     }
     print(f"{name}: {facts}")

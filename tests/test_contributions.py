@@ -1,5 +1,8 @@
 """What is asked of RDKit once for each environment of an atom is what RDKit gives for every molecule."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from awkward import awkward_spellings
@@ -8,6 +11,7 @@ from rdkit import Chem
 
 from molmp.chem import contributions
 from molmp.chem.contributions import LOGP_BINS, REFRACTIVITY_BINS, SURFACE, Contributions, surface_of
+from molmp.chem.graphs import MolGraphs
 from molmp.chem.reader import read_chunk
 from molmp.chem.smiles import quiet_rdkit
 
@@ -20,7 +24,7 @@ COMPLEXES = [
 ]  # fmt: skip
 
 
-def molecules(texts: list[str]) -> tuple[object, list[str]]:
+def molecules(texts: list[str]) -> tuple[MolGraphs, list[str]]:
     graphs, rows, _ = read_chunk(texts)
     return graphs, [texts[row] for row in rows]
 
@@ -87,10 +91,30 @@ def test_a_full_memory_changes_nothing_but_the_time(monkeypatch: pytest.MonkeyPa
         want = Contributions().surfaces(graphs, lambda row: Chem.MolFromSmiles(texts[row]))
         full = Contributions()
         full.surfaces(graphs.select(slice(20)), lambda row: Chem.MolFromSmiles(texts[row]))
-        size = len(full.environments)
+        size = len(full)
         monkeypatch.setattr(contributions, "MOST", size)
         np.testing.assert_array_equal(full.surfaces(graphs, lambda row: Chem.MolFromSmiles(texts[row])), want)
-    assert size == len(full.environments) > 50
+    assert size == len(full) > 50
+
+
+def test_threads_share_a_memory() -> None:
+    texts = generated(1200, seed=8)
+    parts = [molecules(texts[start : start + 50]) for start in range(0, len(texts), 50)]
+
+    def ask(known: Contributions, graphs: MolGraphs, part: list[str]) -> np.ndarray:
+        return known.surfaces(graphs, lambda row: Chem.MolFromSmiles(part[row]))
+
+    with quiet_rdkit():
+        want = [ask(Contributions(), *part) for part in parts]
+        shared, switch = Contributions(), sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            with ThreadPoolExecutor(8) as threads:
+                got = list(threads.map(lambda part: ask(shared, *part), parts * 3))
+        finally:
+            sys.setswitchinterval(switch)
+    for one, other in zip(got, want * 3, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_bins_are_those_of_rdkit() -> None:

@@ -56,7 +56,7 @@ def surfaces(graphs: MolGraphs, again: Callable[[int], Chem.Mol]) -> np.ndarray:
     >>> values[:, :2].round(3).tolist(), np.allclose(values[1], surface_of(Chem.MolFromSmiles("Oc1ccccc1")))
     ([[-0.349, 6.08], [1.045, 21.427]], True)
     """
-    return _known().surfaces(graphs, again)
+    return _memory().surfaces(graphs, again)
 
 
 def surface_of(mol: Chem.Mol) -> list[float]:
@@ -69,53 +69,70 @@ def surface_of(mol: Chem.Mol) -> list[float]:
 
 
 @cache
-def _known() -> "Contributions":
+def _memory() -> "Contributions":
     """What this process has asked so far."""
     return Contributions()
 
 
 class Contributions:
-    """A memory of environments and what RDKit says of them."""
+    """A memory of environments and what RDKit says of them; threads may share one."""
 
     def __init__(self) -> None:
-        self.environments = np.zeros(0, np.uint64)
-        """Ascending."""
-        self.values = np.zeros((0, 3))
-        """Of logP, refractivity, and surface in square angstroms."""
+        self._known = np.zeros(0, np.uint64), np.zeros((0, 3))
+
+    def __len__(self) -> int:
+        """How many environments are known."""
+        return len(self._known[0])
 
     def surfaces(self, graphs: MolGraphs, again: Callable[[int], Chem.Mol]) -> np.ndarray:
         """As the function of this name."""
-        environments, molecules = _environments(graphs), np.repeat(np.arange(len(graphs)), graphs.num_atoms)
-        distinct, places = np.unique(environments, return_inverse=True)
+        distinct, places = np.unique(_environments(graphs), return_inverse=True)
         alone = _strange(graphs)
-        self._learn(distinct, places, molecules, alone, again)
-        at = np.searchsorted(self.environments, distinct)
-        found = at < len(self.environments)
-        found[found] = self.environments[at[found]] == distinct[found]
+        environments, contributions = self._learn(graphs, distinct, places, alone, again)
+        at = np.searchsorted(environments, distinct)
+        found = at < len(environments)
+        found[found] = environments[at[found]] == distinct[found]
         values = np.zeros((len(distinct), 3))
-        values[found] = self.values[at[found]]
+        values[found] = contributions[at[found]]
         values = values[places]
+        molecules = _molecules(graphs)
         alone[molecules[~found[places]]] = True
-        for row in np.flatnonzero(alone):
-            values[graphs.atom_offsets[row] : graphs.atom_offsets[row + 1]] = _contributions(again(int(row)))
+        for row in np.flatnonzero(alone).tolist():
+            values[_atoms(graphs, row)] = _contributions(again(row))
         return _sums(values, molecules, len(graphs))
 
-    def _learn(self, distinct: np.ndarray, places: np.ndarray, molecules: np.ndarray, strange: np.ndarray,
-               again: Callable[[int], Chem.Mol]) -> None:  # fmt: skip
-        """Ask about the first molecule that has each environment that is new."""
-        new = ~np.isin(distinct, self.environments)[places] & ~strange[molecules]
-        if not new.any() or len(self.environments) >= MOST:
-            return
-        atoms = np.flatnonzero(new)
+    def _learn(
+        self, graphs: MolGraphs, distinct: np.ndarray, places: np.ndarray, strange: np.ndarray,
+        again: Callable[[int], Chem.Mol],
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Ask about the first molecule that has each environment that is new.
+
+        Return all environments, ascending, and their contributions to logP, refractivity, and surface in square
+        angstroms. They are replaced together, never changed: another thread may be looking at them.
+        """
+        known = self._known
+        molecules = _molecules(graphs)
+        atoms = np.flatnonzero(~np.isin(distinct, known[0])[places] & ~strange[molecules])
+        if not len(atoms) or len(known[0]) >= MOST:
+            return known
         _, first = np.unique(places[atoms], return_index=True)
-        environments, values = [self.environments], [self.values]
-        for row in np.unique(molecules[atoms[first]]):
-            inside = slice(*np.searchsorted(molecules, [row, row + 1]))
-            fresh = new[inside]
-            environments.append(distinct[places[inside]][fresh])
-            values.append(_contributions(again(int(row)))[fresh])
-        self.environments, kept = np.unique(np.concatenate(environments), return_index=True)
-        self.values = np.concatenate(values)[kept]
+        environments, values = [known[0]], [known[1]]
+        for row in np.unique(molecules[atoms[first]]).tolist():
+            environments.append(distinct[places[_atoms(graphs, row)]])
+            values.append(_contributions(again(row)))
+        together, kept = np.unique(np.concatenate(environments), return_index=True)
+        self._known = known = together, np.concatenate(values)[kept]
+        return known
+
+
+def _molecules(graphs: MolGraphs) -> np.ndarray:
+    """The molecule of each atom."""
+    return np.repeat(np.arange(len(graphs)), graphs.num_atoms)
+
+
+def _atoms(graphs: MolGraphs, row: int) -> slice:
+    """The atoms of a molecule."""
+    return slice(graphs.atom_offsets[row], graphs.atom_offsets[row + 1])
 
 
 def _contributions(mol: Chem.Mol) -> np.ndarray:
@@ -132,7 +149,7 @@ def _environments(graphs: MolGraphs) -> np.ndarray:
     first = np.repeat(graphs.atom_offsets[:-1], graphs.num_bonds)
     begins, ends = first + graphs.begins, first + graphs.ends
     targets, sources = np.concatenate([begins, ends]), np.concatenate([ends, begins])
-    neighbours = _mixed(kinds[sources] * np.uint64(len(BOND_FIELDS[0].choices) + 1) + np.concatenate([orders, orders]))
+    neighbours = _mixed(kinds[sources] * np.uint64(BOND_FIELDS[0].width) + np.concatenate([orders, orders]))
     around = _mixed(_mixed(kinds) + _summed(neighbours, targets, len(kinds)))
     oxygen = (graphs.atom_table[:, _PLACES[0]] == _OXYGEN)[graphs.atom_types]
     charged = (graphs.atom_table[:, _PLACES[2]] != _NEUTRAL)[graphs.atom_types]
@@ -166,7 +183,7 @@ def _strange(graphs: MolGraphs) -> np.ndarray:
     atoms |= graphs.atom_table[:, _PLACES[0]] == _HYDROGEN
     bonds = graphs.bond_table[:, 0] == BOND_FIELDS[0].width - 1
     strange = np.zeros(len(graphs), bool)
-    strange[np.repeat(np.arange(len(graphs)), graphs.num_atoms)[atoms[graphs.atom_types]]] = True
+    strange[_molecules(graphs)[atoms[graphs.atom_types]]] = True
     strange[np.repeat(np.arange(len(graphs)), graphs.num_bonds)[bonds[graphs.bond_types]]] = True
     return strange
 
