@@ -53,7 +53,7 @@ def read_problem(table: Path, settings: dict[str, Any]) -> "tuple[Problem, Datas
     _tell_unreadable(dataset, unreadable)
     split, folds = _split(dataset, featurized, settings)
     problem = dataset_problem(dataset, featurized, graphs, split, file_facts(table, dataset))
-    problem = replace(problem, names=name_molecules(dataset, kept))
+    problem = replace(problem, names=name_molecules(dataset.smiles, kept))
     for note in problem_notes(problem):
         options.tell(note)
     return replace(problem, folds=folds), dataset

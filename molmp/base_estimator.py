@@ -17,7 +17,7 @@ from molmp.inference.predictor import Predictor
 from molmp.nn.model import ModelConfig
 from molmp.tables.splits import Split, draw_validation
 from molmp.training.config import TrainConfig
-from molmp.training.problem import Problem
+from molmp.training.problem import KEEP, Problem, name_molecules
 from molmp.training.run import Trained, train
 from molmp.training.start import Start
 from molmp.training.targets import Answered, Targets
@@ -63,6 +63,7 @@ class MPNNBase(BaseEstimator):
         explicit_hydrogens: bool = GraphOptions.explicit_hydrogens,
         standardize: str = GraphOptions.standardize,
         features: str = DEFAULT_FEATURES,
+        keep_molecules: str = KEEP[0],
         validation_fraction: float = 0.1,
         random_state: int = TrainConfig.seed,
         device: str = "auto",
@@ -98,6 +99,7 @@ class MPNNBase(BaseEstimator):
         self.explicit_hydrogens = explicit_hydrogens
         self.standardize = standardize
         self.features = features
+        self.keep_molecules = keep_molecules
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.device = device
@@ -114,10 +116,12 @@ class MPNNBase(BaseEstimator):
             class_weight=self.class_weight, task_weights=self.task_weights, threshold=self.threshold,
             freeze=self.freeze,
         )  # fmt: skip
-        options = GraphOptions(
-            explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize, features=self.features, bits=True
-        )
         smiles = as_smiles(X)
+        names = name_molecules(smiles, self.keep_molecules)
+        options = GraphOptions(
+            explicit_hydrogens=self.explicit_hydrogens, standardize=self.standardize, features=self.features,
+            bits=names is not None,
+        )  # fmt: skip
         featurized = self._featurize(smiles, options)
         rows = np.arange(len(featurized.graphs))
         if len(rows) != len(labels):
@@ -126,7 +130,7 @@ class MPNNBase(BaseEstimator):
         weights = None if sample_weight is None else _checked_weights(sample_weight, len(rows))
         problem = Problem(
             featurized=featurized, options=options, targets=targets, labels=labels, sides=sides, weights=weights,
-            split=Split(kept, val, rows[:0]), names=smiles,
+            split=Split(kept, val, rows[:0]), names=names,
         )  # fmt: skip
         *_, trained = train(problem, network, config, device=self.device, start=self._start(problem, network, config))
         assert isinstance(trained, Trained)

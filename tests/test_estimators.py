@@ -256,6 +256,23 @@ def test_the_unit_of_the_labels_does_not_matter() -> None:
             np.testing.assert_allclose(stds[1], 1000 * stds[0], rtol=1e-3)
 
 
+def test_molecules_are_kept_as_asked(regressor: MPNNRegressor, tmp_path: Path) -> None:
+    whole = regressor.predictor_.predict(SMILES[:9])
+    assert set(whole["nearest"]) <= set(SMILES)
+    rows = MPNNRegressor(keep_molecules="rows", **ALONE).fit(SMILES, CARBONS).predictor_
+    named = rows.predict(SMILES[:9])
+    assert [SMILES[int(name.removeprefix("row ")) - 1] for name in named["nearest"]] == whole["nearest"].tolist()
+    assert not any(text in str(rows.bundle.trust.domain.names) for text in ("CC", "Cl"))
+    none = MPNNRegressor(keep_molecules="none", **ALONE).fit(SMILES, CARBONS)
+    none.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+    bare = none.predictor_.predict(SMILES[:9])
+    assert list(bare) == ["y_pred", "y_low", "y_high", "error"]
+    np.testing.assert_array_equal(bare["y_pred"], whole["y_pred"])
+    with pytest.raises(ConfigError, match="kept by one of smiles, rows, none, not 'names'"):
+        MPNNRegressor(keep_molecules="names", **ALONE).fit(SMILES, CARBONS)
+
+
 def test_wrong_input(regressor: MPNNRegressor) -> None:
     with pytest.raises(DataError, match=r"(?s)2 molecules cannot be read, rows 1, 3:.*C1CC.*not a smiles"):
         regressor.predict(["CCO", "C1CC", "C", "not a smiles"])

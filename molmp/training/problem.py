@@ -17,6 +17,7 @@ from molmp.tables.splits import SIZES, Split, make_split, read_splits_file, spli
 from molmp.training.targets import Target, Targets
 
 __all__ = [
+    "KEEP",
     "Problem",
     "dataset_problem",
     "file_facts",
@@ -72,10 +73,13 @@ KEEP = ("smiles", "rows", "none")
 """How a model can remember its training molecules: by their SMILES, by the number of their row, or not at all."""
 
 
-def name_molecules(dataset: Dataset, keep: str = KEEP[0]) -> list[str] | None:
-    """What a model shall call the molecules of a table, see :data:`KEEP`: ``names`` of a :class:`Problem`.
+def name_molecules(smiles: Sequence[str], keep: str = KEEP[0]) -> list[str] | None:
+    """What a model shall call the molecules of all rows, see :data:`KEEP`: ``names`` of a :class:`Problem`.
 
     Even without their SMILES, molecules can be guessed from the bits that a model keeps of them; ``none`` keeps none.
+
+    >>> name_molecules(["CCO", "CCN"], "rows")
+    ['row 1', 'row 2']
 
     Raises
     ------
@@ -86,7 +90,7 @@ def name_molecules(dataset: Dataset, keep: str = KEEP[0]) -> list[str] | None:
         raise ConfigError(f"training molecules are kept by one of {listed(KEEP)}, not {keep!r}")
     if keep == "none":
         return None
-    return list(dataset.smiles) if keep == "smiles" else [f"row {row + 1}" for row in range(len(dataset))]
+    return list(smiles) if keep == "smiles" else [f"row {row + 1}" for row in range(len(smiles))]
 
 
 def unreadable_rows(dataset: Dataset, featurized: Featurized) -> dict[int, str]:
