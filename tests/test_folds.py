@@ -123,9 +123,10 @@ def each_model(trained: Trained, tmp_path: Path) -> list[np.ndarray]:
     """What each network says of all molecules."""
     from molmp.inference.predictor import Predictor
 
-    values = []
+    values, targets = [], trained.bundle.targets
+    targets = replace(targets, items=tuple(replace(target, shares=()) for target in targets.items))
     for weights in trained.bundle.members:
-        alone = replace(trained.bundle, members=(weights,))
+        alone = replace(trained.bundle, members=(weights,), targets=targets)
         values.append(Predictor(alone, "cpu").answer(featurize(SMILES)).values[0])
     return values
 
@@ -141,7 +142,8 @@ def test_predictions_are_out_of_fold(tmp_path: Path, ensemble: int) -> None:
         strangers = [v[row] for v, split in zip(values, np.repeat(np.arange(6), ensemble), strict=True)
                      if row in folds[split].test]  # fmt: skip
         assert len(strangers) == 2 * ensemble
-        assert trained.predictions["test"][0][row] == pytest.approx(np.mean(strangers), rel=1e-5)
+        shares = trained.bundle.targets.items[0].shares * 2 or None
+        assert trained.predictions["test"][0][row] == pytest.approx(np.average(strangers, weights=shares), rel=1e-5)
 
 
 def test_labels_of_a_fold_do_not_reach_its_network() -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,29 @@ def test_a_threshold_that_makes_no_sense(folder, threshold):
     document["targets"][0]["threshold"] = threshold
     (folder / "model.json").write_text(json.dumps(document))
     refused(folder)
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [[0.5, 0.6], [1.5, -0.5], [float("nan"), 1], [1e30, 0], [0.5, 0.25, 0.25], ["1", "0"], [True, False], "ab", 3,
+     None, [[1], [0]]],
+    ids=str,
+)  # fmt: skip
+def test_shares_that_make_no_sense(folder, shares):
+    document = json.loads((folder / "model.json").read_text())
+    document["targets"][0]["shares"] = shares
+    (folder / "model.json").write_text(json.dumps(document))
+    if isinstance(shares, list):
+        assert "the shares of 2 networks in target 'logS' are [" in refused(folder)
+    refused(folder)
+
+
+def test_shares_come_back(tmp_path):
+    bundle = tiny_bundle(members=2)
+    items = tuple(replace(item, shares=(0.75, 0.25)) for item in bundle.targets.items)
+    bundle = replace(bundle, targets=replace(bundle.targets, items=items))
+    save_bundle(bundle, tmp_path / "run")
+    assert load_bundle(tmp_path / "run").targets == bundle.targets
 
 
 @pytest.mark.parametrize("center", [None, "1", True, float("nan"), float("inf")])

@@ -154,7 +154,8 @@ def test_an_ensemble_predicts_the_mean_of_its_members() -> None:
         outputs = predict_outputs(Members([model]), DeviceGraphs(test, steps=NETWORK.steps), np.arange(len(test)))
         each.append(both.bundle.targets.decode(outputs[0])[0])
     assert np.abs(each[0] - each[1]).max() > 1e-3
-    np.testing.assert_allclose(both.predictions["test"][0], np.mean(each, axis=0), rtol=1e-6)
+    shares = both.bundle.targets.items[0].shares
+    np.testing.assert_allclose(both.predictions["test"][0], np.average(each, axis=0, weights=shares), rtol=1e-6)
     assert {h["member"] for h in both.history} == {0, 1}
 
 

@@ -54,7 +54,9 @@ def describe_in_words(bundle: Bundle) -> str:
         unit = f" in {target.unit}" if target.unit else ""
         classes = f": {', '.join(target.classes)}" if target.classes else ""
         cut = "" if target.threshold is None else f"; {target.classes[1]} from {target.threshold:.3g} on"
-        lines.append(("target", f"{target.name}{unit}{classes}{cut}"))
+        shares = "".join(f", {share:.2f}" for share in target.shares)
+        counts = f"; networks count{shares[1:]}" if shares else ""
+        lines.append(("target", f"{target.name}{unit}{classes}{cut}{counts}"))
     lines.append(
         ("network", f"{network.layer_name} x {network.steps} steps, width {network.hidden}, {network.readout}")
     )

@@ -91,7 +91,7 @@ def intervals(predictor: "Predictor", featurized: Featurized, coverage: float = 
 
 @torch.inference_mode()
 def dropout_outputs(predictor: "Predictor", featurized: Featurized, samples: int) -> np.ndarray:
-    """Numbers of networks that dropout draws from those of a model, shape ``(networks * samples, rows, outputs)``.
+    """Numbers of networks that dropout draws from those of a model, shape ``(samples * networks, rows, outputs)``.
 
     Y. Gal and Z. Ghahramani, Dropout as a Bayesian approximation: representing model uncertainty in deep learning,
     2016, arXiv:1506.02142. Dropped are units of the head and features beside the graph. A drawn network is the same for
@@ -111,7 +111,7 @@ def dropout_outputs(predictor: "Predictor", featurized: Featurized, samples: int
     full = np.full((len(predictor.models) * samples, total, predictor.bundle.targets.num_outputs), np.nan, np.float32)
     for rows, batch in predictor.batches(featurized):
         drawn = [_draw(model, batch, number, samples) for number, model in enumerate(predictor.models)]
-        full[:, rows] = torch.cat(drawn).float().cpu().numpy()
+        full[:, rows] = torch.stack(drawn, dim=1).flatten(0, 1).float().cpu().numpy()
     return full
 
 

@@ -21,7 +21,7 @@ from molmp.errors import ConfigError, FileFormatError
 from molmp.nn.model import MoleculeModel
 from molmp.tables.whole import write_whole
 from molmp.training.bundle import FORMAT, Bundle
-from molmp.training.targets import Targets
+from molmp.training.targets import Target, Targets
 from molmp.trust.domain_file import DOMAIN_NAME, domain_bytes, read_domain
 
 __all__ = ["JSON_NAME", "WEIGHTS_NAME", "bundle_digest", "load_bundle", "save_bundle"]
@@ -37,6 +37,9 @@ MOST_JSON = 1 << 26
 
 MOST_WIDTH, MOST_DEPTH = 1_000_000, 1_000
 """Numbers of a network beyond these are no design: they would fill the memory, or keep a processor busy for ever."""
+
+ROUNDING = 1e-6
+"""How far numbers that add up to 1 may be from it."""
 
 _DEPTHS = ("steps", "readout_steps", "head_layers")
 
@@ -94,7 +97,7 @@ def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
         _check_data(document["data"])
         _check_metrics(document["metrics"])
         bundle = Bundle.from_dict(document, _members(weights, document["num_members"]), layer, domain)
-        _check_targets(bundle.targets)
+        _check_targets(bundle.targets, len(bundle.members))
         _check_weights(bundle)
     except KeyError as error:
         raise FileFormatError(f"{folder / JSON_NAME} is damaged: it has no {error}") from None
@@ -193,7 +196,7 @@ def _check_metrics(metrics: Mapping[str, Any]) -> None:
             raise TypeError(f"{part} of the metrics is {scores!r}")
 
 
-def _check_targets(targets: Targets) -> None:
+def _check_targets(targets: Targets, networks: int) -> None:
     least = {"regression": 0, "binary": 2, "multiclass": 2}
     if targets.task not in least:
         raise FileFormatError(f"task is {targets.task!r}; there are {', '.join(least)}")
@@ -210,11 +213,20 @@ def _check_targets(targets: Targets) -> None:
         for number in scaling:
             if type(number) not in (int, float) or not abs(number) < 1 << 53:
                 raise FileFormatError(f"the scaling of target {target.name!r} is {number!r}")
+        _check_shares(target, networks)
         if target.threshold is not None:
             if type(target.threshold) not in (int, float) or not 0 <= target.threshold <= 1:
                 raise FileFormatError(f"the threshold of target {target.name!r} is {target.threshold!r}")
             if targets.task != "binary":
                 raise FileFormatError(f"target {target.name!r} has a threshold, for task {targets.task}")
+
+
+def _check_shares(target: Target, networks: int) -> None:
+    """None, or numbers of 0 to 1 that add up to 1, for the networks of each fold."""
+    shares = target.shares
+    numbers = all(type(share) in (int, float) and 0 <= share <= 1 for share in shares)
+    if shares and (not numbers or networks % len(shares) or abs(sum(shares) - 1) > ROUNDING):
+        raise FileFormatError(f"the shares of {networks} networks in target {target.name!r} are {list(shares)!r}")
 
 
 def _check_weights(bundle: Bundle) -> None:

@@ -4,6 +4,7 @@ Shapes: a head gives W numbers for a target, in the last dimension of ``raw``; w
 and the classes C of a probability behind them.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -96,18 +97,26 @@ def _dirichlet(alpha: Tensor, binary: bool) -> Belief:
     return Belief(p[..., 1] if binary else p, variance - epistemic, epistemic)
 
 
-def combine(members: Belief) -> Belief:
+def combine(members: Belief, shares: Sequence[float] | None = None) -> Belief:
     """Combine the beliefs of the networks of an ensemble, which stand in the first dimension, into their mean.
 
-    What the networks disagree in is epistemic variance.
+    What the networks disagree in is epistemic variance. With ``shares``, which add up to 1, all means are weighted.
 
     >>> combine(Belief(torch.tensor([[1.0], [3.0]]), torch.tensor([[5.0], [7.0]])))
     Belief(value=tensor([2.]), aleatoric=tensor([6.]), epistemic=tensor([1.]), quantiles=None)
+    >>> combine(Belief(torch.tensor([[1.0], [3.0]])), [0.75, 0.25])
+    Belief(value=tensor([1.5000]), aleatoric=None, epistemic=tensor([0.7500]), quantiles=None)
     """
-    value = members.value.mean(0)
-    aleatoric, epistemic, quantiles = (None if part is None else part.mean(0) for part in members[1:])
+
+    def mean(part: Tensor) -> Tensor:
+        if shares is None:
+            return part.mean(0)
+        return torch.stack([share * one for share, one in zip(shares, part.unbind(0), strict=True)]).sum(0)
+
+    value = mean(members.value)
+    aleatoric, epistemic, quantiles = (None if part is None else mean(part) for part in members[1:])
     if len(members.value) > 1:
-        spread = (members.value - value).square().mean(0)
+        spread = mean((members.value - value).square())
         if members.aleatoric is not None and spread.dim() == members.aleatoric.dim():  # classes stand in the last
             spread = spread.sum(-1)
         epistemic = spread if epistemic is None else epistemic + spread

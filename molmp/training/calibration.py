@@ -61,12 +61,12 @@ def calibrate(
     kind = NumberTrust if examples.targets.task == "regression" else ClassTrust
     found: list[TargetTrust | None] = [
         kind.fit(truth, told_of(answers["val"][place], verdicts["val"], examples.targets, place))
-        for place, truth in enumerate(_values(examples, parts["val"]).T)
+        for place, truth in enumerate(examples.values(parts["val"]).T)
     ]
     verdict, figures = verdicts["test"], {}
     inside = None if verdict is None else verdict.inside
     for place, (name, truth, trust) in enumerate(
-        zip(examples.targets.names, _values(examples, parts["test"]).T, found, strict=True)
+        zip(examples.targets.names, examples.values(parts["test"]).T, found, strict=True)
     ):
         if trust is not None:
             told = told_of(answers["test"][place], verdict, examples.targets, place)
@@ -75,14 +75,6 @@ def calibrate(
     return Calibrated(
         Trust(tuple(found), domain), verdicts, {"coverage": COVERAGE, "in_domain": share, "targets": figures}
     )
-
-
-def _values(examples: Examples, rows: np.ndarray) -> np.ndarray:
-    """Labels of those rows that are values and count, NaN in the place of others, shape ``(n, t)``."""
-    counts = examples.weights[rows] > 0
-    if examples.sides is not None:
-        counts &= examples.sides[rows] == 0
-    return np.where(counts, examples.labels[rows], np.nan)
 
 
 @torch.inference_mode()

@@ -42,9 +42,10 @@ class TrainConfig:
     """Largest norm of a gradient; longer ones are shortened."""
     patience: int = 0
     """Epochs without a better validation score after which training stops; each network then keeps its best epoch.
-    0: never; it keeps its last epoch, where the learning rate is low, and validation molecules have chosen nothing."""
+    0: never; it keeps its last epoch, where the learning rate is low, and validation molecules choose no weight."""
     ensemble: int = 3
-    """Networks trained together from different initial weights; their mean is the prediction."""
+    """Networks trained together from different initial weights; their mean is the prediction, see
+    :mod:`molmp.training.shares`."""
     views: str = "mixed"
     """What the networks see beside the graph: ``all`` features that there are, or ``mixed``: one network all, one none,
     one the descriptors, see :mod:`molmp.training.views`."""

@@ -34,6 +34,13 @@ class Examples:
         encoded, weights = self.targets.encode(self.labels), self.weights.astype(np.float32)
         return Known(torch.from_numpy(encoded), torch.from_numpy(weights), sides).to(device)
 
+    def values(self, rows: np.ndarray) -> np.ndarray:
+        """Labels of those rows that are values and count, NaN in the place of others, shape ``(len(rows), t)``."""
+        counts = self.weights[rows] > 0
+        if self.sides is not None:
+            counts &= self.sides[rows] == 0
+        return np.where(counts, self.labels[rows], np.nan)
+
     def score(self, rows: np.ndarray, predictions: Sequence[np.ndarray]) -> Scores:
         """Metrics of predictions for those rows."""
         sides = None if self.sides is None else self.sides[rows]

@@ -25,6 +25,7 @@ from molmp.training.distributed import ALONE, Ranks
 from molmp.training.loop import Epoch, Examples, Plan, Step, fit
 from molmp.training.loss_names import check_bounds
 from molmp.training.problem import Problem
+from molmp.training.shares import with_shares
 from molmp.training.start import Start, check_freeze
 from molmp.training.state import digest
 from molmp.training.targets import Answered, Targets
@@ -107,6 +108,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         yield _done([epoch for epoch in epochs if epoch.member == member])
     parts = union(each)
     outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
+    examples = replace(examples, targets=with_shares(examples, outputs["val"], each, config.ensemble))
     answers, metrics = score(examples, outputs, each, len(problem.folds))
     if config.threshold == "tuned":
         targets = tune_thresholds(examples.targets, examples.labels[parts["val"]], answers["val"])

@@ -72,7 +72,7 @@ class Start:
     def targets(self, targets: Targets) -> Targets:
         """Return targets with the scaling that the weights of the head belong to."""
         items = (
-            replace(theirs, unit=ours.unit or theirs.unit, threshold=None)
+            replace(theirs, unit=ours.unit or theirs.unit, threshold=None, shares=())
             for ours, theirs in zip(targets.items, self.bundle.targets.items, strict=True)
         )
         return replace(targets, items=tuple(items))

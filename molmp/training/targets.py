@@ -31,6 +31,9 @@ class Target:
     """Probability from which a molecule is of class 1, where it was tuned."""
     transform: Transform | None = None
     """What is done to the standardized labels where they are skewed."""
+    shares: tuple[float, ...] = ()
+    """What each network of an ensemble counts in the answer, adding up to 1; with folds those of each fold count so.
+    None where all count the same. See :mod:`molmp.training.shares`."""
 
 
 class Answered(NamedTuple):
@@ -148,13 +151,13 @@ class Targets:
         A list with one array a target: real units ``(n,)``, probabilities of class 1 ``(n,)``, or
         probabilities of all classes ``(n, classes)``.
         """
-        return [answered.value for answered in self.answer(outputs[None])]
+        return [belief.value.numpy() for belief in self._beliefs(torch.from_numpy(outputs).double())]
 
     def answer(self, outputs: np.ndarray) -> list[Answered]:
         """Numbers of all networks of an ensemble, shape ``(networks, n, num_outputs)``, to what they say together.
 
-        The value is their mean; the variance of the truth is the mean of those they give and the variance of their
-        values (the law of total variance).
+        The value is their mean, in which each counts by its share; the variance of the truth is the mean of those they
+        give and the variance of their values (the law of total variance).
 
         >>> targets = Targets("regression", (Target(name="logS", scale=2.0),), loss="mve")
         >>> (answered,) = targets.answer(np.array([[[1.0, 100.0]], [[4.0, 100.0]]]))
@@ -165,9 +168,14 @@ class Targets:
 
     def believe(self, outputs: torch.Tensor) -> list[Belief]:
         """As :meth:`answer`, in tensors, and variances in place of standard deviations."""
+        pairs = zip(self.items, self._beliefs(outputs), strict=True)
+        return [combine(belief, _shares_of_all(target, len(outputs))) for target, belief in pairs]
+
+    def _beliefs(self, outputs: torch.Tensor) -> list[Belief]:
+        """Of each network, shape ``(..., n)``, in the targets' units."""
         median, parts = self.quantiles.index(0.5), outputs.split(self.widths, dim=-1)
         beliefs = [read_belief(self.loss, part, binary=self.task == "binary", median=median) for part in parts]
-        return [combine(_in_its_unit(target, belief)) for target, belief in zip(self.items, beliefs, strict=True)]
+        return [_in_its_unit(target, belief) for target, belief in zip(self.items, beliefs, strict=True)]
 
     @property
     def column_names(self) -> list[str]:
@@ -229,6 +237,12 @@ def _class_names(target: Target, indices: np.ndarray, known: np.ndarray) -> np.n
     return names
 
 
+def _shares_of_all(target: Target, networks: int) -> list[float] | None:
+    """Of networks of several folds, or drawn several times, as of those of one."""
+    times = networks // max(len(target.shares), 1)
+    return [share / times for share in target.shares] * times if target.shares else None
+
+
 def _in_its_unit(target: Target, belief: Belief) -> Belief:
     if target.transform is not None:
         back = target.transform.decode
@@ -243,16 +257,16 @@ def _in_its_unit(target: Target, belief: Belief) -> Belief:
 
 
 def _plain(target: Target) -> dict[str, Any]:
-    plain = vars(target) | {"classes": list(target.classes)}
-    if target.transform is None:
-        del plain["transform"]
-        return plain
-    return plain | {"transform": vars(target.transform)}
+    plain = vars(target) | {"classes": list(target.classes), "shares": list(target.shares)}
+    if target.transform is not None:
+        plain["transform"] = vars(target.transform)
+    return {name: value for name, value in plain.items() if value or name not in ("transform", "shares")}
 
 
 def _target(entry: Mapping[str, Any]) -> Target:
     transform = Transform(**entry["transform"]) if "transform" in entry else None
-    return Target(**{**entry, "classes": tuple(entry["classes"]), "transform": transform})
+    shares = tuple(entry.get("shares", ()))
+    return Target(**{**entry, "classes": tuple(entry["classes"]), "transform": transform, "shares": shares})
 
 
 def _known(array: np.ndarray | None) -> np.ndarray:
