@@ -46,7 +46,7 @@ chaos: .venv/.dev
 soak: .venv/.dev
 	$(BIN)/python tests/soak.py $(if $(ROWS),--rows $(ROWS))
 
-BENCHES := bench-readers bench-featurize bench-store bench-step bench-train bench-members bench-predict bench-memory bench-gpu
+BENCHES := bench-readers bench-featurize bench-store bench-step bench-train bench-members bench-predict bench-memory bench-gpu bench-neighbours
 .PHONY: $(BENCHES) bench-report
 $(BENCHES): .venv/.dev
 	@test -n "$(DATA)" || { echo "make $@ DATA=folder: the folder with the data sets; see benchmarks/README.md"; exit 2; }

@@ -1,4 +1,4 @@
-"""make bench-trust-report: the tables of docs/trust.md from benchmarks/trust.jsonl.
+"""make bench-trust-report: the tables of docs/trust.md from trust.jsonl and, of the search, results.jsonl.
 
 Text between ``<!-- table: NAME -->`` and ``<!-- end -->`` is replaced, everything else stays.
 """
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tables import fill_tables, markdown, origin
+from benchmarks.frame import load
+from benchmarks.neighbours import MOLMP
+from benchmarks.tables import fill_tables, markdown, number, origin
 from benchmarks.trust import COVERAGE, RESULTS, SETS, load_rows
 
 __all__ = ["PAGE", "aims", "tables"]
@@ -22,7 +24,7 @@ Row = Mapping[str, Any]
 
 
 def main() -> None:
-    PAGE.write_text(fill_tables(PAGE.read_text("ascii"), tables(load_rows())), "ascii")
+    PAGE.write_text(fill_tables(PAGE.read_text("ascii"), tables(load_rows()) | neighbours(load())), "ascii")
 
 
 def tables(rows: Sequence[Row]) -> dict[str, str]:
@@ -46,6 +48,20 @@ def aims(rows: Sequence[Row]) -> tuple[bool, bool, bool]:
         _mean(rows, name) for name in ("coverage_in", "error_in", "error_out", "error", "error_half")
     )
     return abs(covered - COVERAGE) <= 0.05, inside < outside, half <= (1 - LEAST_GAIN) * every
+
+
+def neighbours(found: Sequence[Row]) -> dict[str, str]:
+    """The table of the search for the nearest molecules, by name."""
+    mine = [line for line in found if line["benchmark"] == "neighbours" and line["subject"] == MOLMP]
+    if not mine:
+        return {"neighbours": "Not measured yet."}
+    lines = [
+        [f"{line['parameters']['molecules']:,}", f"{number(1e6 * line['seconds'])} us", f"{number(line['ratio'])}",
+         f"{line['facts']['bytes_per_molecule']:,}", f"{number(line['facts']['build_us_per_molecule'])} us"]
+        for line in sorted(mine, key=lambda line: int(line["parameters"]["molecules"]))
+    ]  # fmt: skip
+    header = ["training molecules", "a query", "x RDKit's similarities", "bytes each in memory", "to build, each"]
+    return {"neighbours": f"{markdown(header, lines)}\n\n{origin(mine)}"}
 
 
 def _coverage(by_set: Mapping[str, Sequence[Row]]) -> str:

@@ -26,10 +26,13 @@ def first_best(similarity: np.ndarray, k: int) -> np.ndarray:
     return np.array([sorted(range(len(row)), key=lambda i: (-row[i], i))[:k] for row in similarity])
 
 
-@pytest.fixture(params=["at once", "in parts"])
+@pytest.fixture(params=["at once", "in parts", "rare bits as lists", "all bits as lists"])
 def added(request, monkeypatch):
     if request.param == "in parts":
         monkeypatch.setattr(similarity, "PART", 7)
+    elif request.param != "at once":
+        monkeypatch.setattr(similarity, "MANY", 2)
+        monkeypatch.setattr(similarity, "RARE", 0.3 if request.param.startswith("rare") else 2)
 
 
 @pytest.mark.parametrize("k", [1, 3, 1000])
@@ -57,6 +60,17 @@ def test_many_bits_in_common_do_not_overflow():
     found = TanimotoIndex(bits).nearest(bits, 3)
     np.testing.assert_array_equal(found.similarity, [[1, 0.5, 0], [1, 0.5, 0], [0, 0, 0]])
     np.testing.assert_array_equal(found.rows, [[0, 1, 2], [1, 0, 2], [0, 1, 2]])
+
+
+def test_an_index_of_many_molecules_is_small(monkeypatch):
+    bits = morgan_bits(MOLS)
+    whole = TanimotoIndex(bits)
+    assert whole.columns.shape == (2048, len(bits))
+    assert not len(whole.members)
+    monkeypatch.setattr(similarity, "MANY", len(bits))
+    small = TanimotoIndex(bits)
+    assert len(small.columns) == (whole.columns.mean(axis=1) >= 1 / 32).sum() < 300
+    assert len(small.members) + small.columns.sum() == whole.columns.sum()
 
 
 def test_ties_go_to_the_first():

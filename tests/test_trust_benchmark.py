@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import trust, trust_report  # noqa: E402
+from benchmarks.frame import load  # noqa: E402
+from benchmarks.neighbours import MOLMP  # noqa: E402
 from benchmarks.tables import fill_tables  # noqa: E402
 from molmp.nn.config import ModelConfig  # noqa: E402
 from molmp.training.config import TrainConfig  # noqa: E402
@@ -90,4 +92,14 @@ def test_committed_rows_keep_to_the_schema(row):
 
 def test_page_is_made_from_the_committed_rows():
     page = trust_report.PAGE.read_text("ascii")
-    assert fill_tables(page, trust_report.tables(trust.load_rows())) == page
+    assert fill_tables(page, trust_report.tables(trust.load_rows()) | trust_report.neighbours(load())) == page
+
+
+def test_search_is_told_smallest_first():
+    common = {"benchmark": "neighbours", "subject": MOLMP, "seconds": 5e-4, "ratio": 0.1, "date": "d", "commit": "c",
+              "machine": {"cpu": "c", "cores": 2, "os": "o"},
+              "facts": {"bytes_per_molecule": 518, "build_us_per_molecule": 16.0}}  # fmt: skip
+    found = [{**common, "parameters": {"molecules": count}} for count in (100_000, 1_000)]
+    table = trust_report.neighbours(found)["neighbours"]
+    assert table.index("| 1,000 | 500 us | 0.100 | 518 | 16.0 us |") < table.index("| 100,000 |")
+    assert trust_report.neighbours([]) == {"neighbours": "Not measured yet."}

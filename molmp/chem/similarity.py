@@ -20,6 +20,9 @@ RADIUS, SIZE = 2, 2048
 PART = 1 << 16
 """Molecules whose bits are added up at a time: those of a query are copied for it."""
 
+MANY, RARE = 16_384, 1 / 32
+"""Molecules of an index from which on bits that fewer than this share of them have are kept as lists of molecules."""
+
 _BITS_OF = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)
 """How many bits are set in each byte."""
 
@@ -59,7 +62,8 @@ class TanimotoIndex:
 
     A query adds up, over the bits that it has, which molecules have each bit too: some 35 rows of ``R`` bytes.
     Of molecules with equally many bits the one with most in common is the most similar, so no quotient is worked out
-    but one for each number of bits. It holds ``R S`` bytes.
+    but one for each number of bits. It holds ``R S`` bytes, but of many molecules only some 300 each: bits that few
+    molecules have, which are most, are then lists of those.
 
     Parameters
     ----------
@@ -80,7 +84,15 @@ class TanimotoIndex:
         counts = _BITS_OF[bits].sum(1, dtype=np.int64)
         self.order = np.argsort(counts, kind="stable")
         self.counts = counts[self.order]
-        self.columns = _columns(bits[self.order])
+        frequency = _frequency(bits)
+        often = np.flatnonzero(frequency >= (RARE * len(bits) if len(bits) >= MANY else 0))
+        self.bits = bits
+        self.place = np.full(len(frequency), -1)
+        """Row of ``columns`` that holds a bit; -1 of one that is kept as a list."""
+        self.place[often] = np.arange(len(often))
+        self.columns, self.members = _columns(bits, self.order, self.place < 0)
+        self.offsets = np.concatenate([[0], np.cumsum(np.where(self.place < 0, frequency, 0))])
+        """Where the list of each bit begins in ``members``, and where the last ends."""
         self.starts = np.flatnonzero(np.diff(self.counts, prepend=-1))
         """Where molecules with another number of bits begin."""
 
@@ -101,9 +113,8 @@ class TanimotoIndex:
     def pairs(self, least: float) -> Pairs:
         """Find all pairs of molecules of the index with a similarity of at least ``least``, above 0."""
         firsts, seconds, similarities = [], [], []
-        bits = np.packbits(self.columns.T, axis=1, bitorder="little")
         ends = np.searchsorted(self.counts, self.counts / least, side="right")  # whoever has more bits is too different
-        for i, on in enumerate(_set_bits(bits)):
+        for i, on in enumerate(_set_bits(self.bits[self.order])):
             later = slice(i + 1, int(ends[i]))
             similarity = _ratio(self._common(on, later), len(on), self.counts[later])
             found = np.flatnonzero(similarity >= least)
@@ -122,9 +133,15 @@ class TanimotoIndex:
         """How many of the bits ``on`` the molecules of ``part`` have."""
         kind = np.uint8 if len(on) < 256 else np.uint16
         begin, end, _ = part.indices(len(self))
-        cuts = range(begin, end, PART)
-        sums = [np.add.reduce(self.columns[on, cut : min(cut + PART, end)], axis=0, dtype=kind) for cut in cuts]
-        return sums[0] if len(sums) == 1 else np.concatenate([np.zeros(0, kind), *sums])
+        rows, cuts = self.place[on], range(begin, end, PART)
+        often = rows[rows >= 0]
+        sums = [np.add.reduce(self.columns[often, cut : min(cut + PART, end)], axis=0, dtype=kind) for cut in cuts]
+        common = sums[0] if len(sums) == 1 else np.concatenate([np.zeros(0, kind), *sums])
+        for bit in on[rows < 0].tolist():
+            members = self.members[self.offsets[bit] : self.offsets[bit + 1]]
+            first, last = np.searchsorted(members, (begin, end))
+            common[members[first:last] - begin] += 1  # a molecule is in a list once
+        return common
 
     def _best(self, on: np.ndarray, k: int) -> tuple[int, float]:
         common = self._common(on)
@@ -152,19 +169,32 @@ class TanimotoIndex:
         return self.order[places[found]], similarity[found]
 
     def _check(self, queries: np.ndarray) -> None:
-        if queries.ndim != 2 or queries.shape[1] * 8 != len(self.columns):
-            raise DataError(
-                f"queries have shape {queries.shape}; the index has {len(self.columns) // 8} bytes a molecule"
-            )
+        if queries.ndim != 2 or queries.shape[1] != self.bits.shape[1]:
+            raise DataError(f"queries have shape {queries.shape}; the index has {self.bits.shape[1]} bytes a molecule")
 
 
-def _columns(bits: np.ndarray) -> np.ndarray:
-    """One row of 0 and 1 for each bit, shape ``(S, R)``; few at a time, for the whole matrix is large."""
-    columns = np.empty((bits.shape[1] * 8, len(bits)), np.uint8)
+def _frequency(bits: np.ndarray) -> np.ndarray:
+    """How many molecules have each bit, shape ``(S,)``; few at a time, for the whole matrix is large."""
+    counts = np.zeros(bits.shape[1] * 8, np.int64)
     for start in range(0, len(bits), 4096):
-        part = slice(start, start + 4096)
-        columns[:, part] = np.unpackbits(bits[part], axis=1, bitorder="little").T
-    return columns
+        counts += np.unpackbits(bits[start : start + 4096], axis=1, bitorder="little").sum(0, dtype=np.int64)
+    return counts
+
+
+def _columns(bits: np.ndarray, order: np.ndarray, rare: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One row of 0 and 1 for each bit that is not ``rare``, and the molecules that have the first rare one, the next.
+
+    Molecules are numbered in their new ``order``; shapes ``(S - rare, R)`` and, one list behind the other, ``(m,)``.
+    """
+    columns = np.empty((int((~rare).sum()), len(bits)), np.uint8)
+    of_bit, members = [], []
+    for start in range(0, len(bits), 4096):
+        unpacked = np.unpackbits(bits[order[start : start + 4096]], axis=1, bitorder="little")
+        columns[:, start : start + 4096] = unpacked[:, ~rare].T
+        rows, bit = np.nonzero(unpacked[:, rare])
+        of_bit.append(bit.astype(np.min_scalar_type(len(rare))))
+        members.append((rows + start).astype(np.int32))
+    return columns, np.concatenate(members)[np.argsort(np.concatenate(of_bit), kind="stable")]
 
 
 def _set_bits(bits: np.ndarray) -> Iterable[np.ndarray]:
