@@ -28,10 +28,13 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-.PHONY: fuzz slowest shuffle chaos soak
+.PHONY: fuzz readers slowest shuffle chaos soak
 fuzz: .venv/.dev
 	$(BIN)/python tests/fuzz.py strings --count 1000000 $(if $(SEED),--seed $(SEED))
 	$(BIN)/python tests/fuzz.py files --count 100000 $(if $(SEED),--seed $(SEED))
+
+readers: .venv/.dev
+	MOLMP_READERS=100000 $(BIN)/python -m pytest -p no:cacheprovider tests/test_readers.py
 
 slowest: .venv/.dev
 	$(BIN)/python tests/slowest.py

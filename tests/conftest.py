@@ -1,12 +1,37 @@
 """What many tests need: the command line as it is installed, and a model that was trained once."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+
+# Before torch is loaded: sums are equal to the bit only with equally many threads, and each thread of a process has its
+# own number of them, so that a test that sets it would change what some of the threads of another compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_afterwards() -> Iterator[None]:
+    """Threads of torch, where it is loaded, are as many after a test as before."""
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    yield
+    if before is not None and sys.modules["torch"].get_num_threads() != before:
+        sys.modules["torch"].set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _pictures_are_empty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw the pictures of a run takes as long as to train the small networks of the tests.
+
+    Tests marked ``pictures`` draw them.
+    """
+    if request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr("molmp.plots._save", lambda figure, path: Path(path).write_bytes(b""))
 
 
 @pytest.fixture(scope="session")

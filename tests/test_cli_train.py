@@ -44,6 +44,7 @@ def refused(result: Result, exit_code: int, *parts: str) -> None:
     assert result.stdout == ""
 
 
+@pytest.mark.pictures
 def test_a_run(table: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     result = molmp("train", table, "-o", run, *QUICK, "--unit", "carbons=atoms")
@@ -68,6 +69,7 @@ def test_a_run(table: Path, tmp_path: Path) -> None:
         assert row["smiles"] == SMILES[int(row["row"]) - 1]
         assert float(row["carbons"]) == row["smiles"].count("C")
         float(row["carbons_pred"])
+    assert all((run / name).read_bytes().startswith(b"\x89PNG") for name in ("curves.png", "parity.png"))
     assert not list(tmp_path.glob("run.*")), "a temporary folder is left"
 
 
@@ -123,6 +125,7 @@ def test_unreadable_rows_are_told_and_passed_over(table: Path, tmp_path: Path) -
     assert listed[0]["reason"] == "syntax: ring 1 is not closed"
 
 
+@pytest.mark.pictures
 def test_classes_and_gaps(tmp_path: Path) -> None:
     rows = [f"{s},{i % 2},{'' if i % 3 else i % 4 // 2}" for i, s in enumerate(SMILES)]
     table = write(tmp_path / "t.csv", "smiles,a,b", *rows)
@@ -132,9 +135,10 @@ def test_classes_and_gaps(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert {"roc_auc", "pr_auc", "balanced_accuracy", "f1", "mcc", "log_loss", "brier"} <= set(metrics["test"])
     assert metrics["per_target"]["b"]["train"]["count"] < metrics["per_target"]["a"]["train"]["count"]
-    assert (tmp_path / "run" / "roc.png").exists()
+    assert (tmp_path / "run" / "roc.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.pictures
 def test_names_of_classes(tmp_path: Path) -> None:
     rows = [f"{s},{['low', 'mid', 'high'][i % 3]}" for i, s in enumerate(SMILES)]
     table = write(tmp_path / "t.csv", "smiles,level", *rows)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,32 +58,41 @@ def in_two(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return run("torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command)
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Labels are uneven between the rows of a batch, so that a mean of means is not the mean.
     lines = [f"{s},{s.count('C')},{'' if i % 3 else len(s)}" for i, s in enumerate(SMILES)]
-    path = tmp_path / "table.csv"
+    path = tmp_path_factory.mktemp("table") / "table.csv"
     path.write_text("\n".join(["smiles,carbons,letters", *lines]) + "\n")
     return path
 
 
+@pytest.fixture(scope="module")
+def two(table: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The folder that two processes wrote, and what they said."""
+    folder = tmp_path_factory.mktemp("two") / "run"
+    done = in_two("-m", "molmp_cli", "train", table, "-o", folder, *TRAIN)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns(table: Path, tmp_path: Path) -> None:
-    one = run("molmp_cli", "train", table, "-o", tmp_path / "one", *TRAIN)
-    two = in_two("-m", "molmp_cli", "train", table, "-o", tmp_path / "two", *TRAIN)
-    assert one.returncode == two.returncode == 0, one.stderr + two.stderr
-    expected, got = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+def test_two_processes_learn_what_one_learns(molmp: Any, table: Path, two: Any, tmp_path: Path) -> None:
+    folder, done = two
+    one = molmp("train", table, "-o", tmp_path / "one", *TRAIN)
+    assert one.exit_code == 0, one.output
+    expected, got = (load_file(run / "model.safetensors") for run in (tmp_path / "one", folder))
     assert set(expected) == set(got)
     for name, weight in expected.items():
         np.testing.assert_allclose(got[name], weight, rtol=1e-5, atol=1e-6, err_msg=name)
-    first, second = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    first, second = (json.loads((run / "metrics.json").read_text()) for run in (tmp_path / "one", folder))
     for part in ("train", "val", "test"):
         assert second[part] == pytest.approx(first[part], rel=1e-5)
     columns = [0, 1, 2, 3, 4]  # member, epoch, losses and score; not the times
-    history = [np.loadtxt(tmp_path / name / "history.csv", delimiter=",", skiprows=1, usecols=columns)
-               for name in ("one", "two")]  # fmt: skip
+    history = [np.loadtxt(run / "history.csv", delimiter=",", skiprows=1, usecols=columns)
+               for run in (tmp_path / "one", folder)]  # fmt: skip
     np.testing.assert_allclose(history[1], history[0], rtol=1e-5)
-    assert two.stdout.count("model and results in") == two.stderr.count("network 1:") == 1, "one process speaks for all"
+    assert done.stdout.count("model and results in") == done.stderr.count("network 1:") == 1, "one speaks for all"
 
 
 @pytest.mark.slow
@@ -90,7 +100,7 @@ def test_an_error_of_all_is_told_once(table: Path, tmp_path: Path) -> None:
     result = in_two("-m", "molmp_cli", "train", table, "-o", tmp_path / "run", "--target-columns", "tails", *TRAIN)
     assert result.returncode == 1
     assert result.stderr.count("has no column 'tails'") == 1
-    assert not [path for path in tmp_path.iterdir() if path != table], "nothing is left behind"
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
 @pytest.mark.slow
@@ -168,19 +178,18 @@ main(sys.argv[1:], prog_name="molmp")
 
 
 @pytest.mark.slow
-def test_two_processes_that_were_killed_go_on(table: Path, tmp_path: Path) -> None:
+def test_two_processes_that_were_killed_go_on(molmp: Any, table: Path, two: Any, tmp_path: Path) -> None:
     """The weights and metrics are those of two that were not, to the bit."""
     (tmp_path / "stopped.py").write_text(STOPPED)
-    whole = in_two("-m", "molmp_cli", "train", table, "-o", tmp_path / "whole", *TRAIN)
     killed = in_two(tmp_path / "stopped.py", "train", table, "-o", tmp_path / "run", *TRAIN)
-    assert whole.returncode == 0, whole.stderr
     assert killed.returncode != 0
     assert not (tmp_path / "run").exists()
     assert list((tmp_path / "run.resume").glob("*.checkpoint"))
     command = ("-m", "molmp_cli", "train", table, "-o", tmp_path / "run", *TRAIN, "--resume")
-    other = in_two(*command, "--lr", "0.5")
-    assert "holds the checkpoints of another training (lr was" in other.stderr
+    alone = molmp(*command[2:], "--lr", "0.5")
+    assert alone.exit_code == 2
+    assert "another training (lr was 0.002, is 0.5, processes was 2, is 1)" in alone.stderr
     again = in_two(*command)
     assert again.returncode == 0, again.stderr
     for name in ("model.safetensors", "metrics.json"):
-        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (tmp_path / "run" / name).read_bytes() == (two[0] / name).read_bytes(), name

@@ -1,19 +1,10 @@
 """Threads and memory of the process."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 from molmp.nn import process
 from molmp.nn.process import keep_memory, pick_threads, set_threads
-
-
-@pytest.fixture(autouse=True)
-def _same_threads_afterwards() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

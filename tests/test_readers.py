@@ -1,5 +1,6 @@
-"""Both ways to read molecules, on a hundred thousand of them."""
+"""Both ways to read molecules, on twenty thousand of them; ``make readers``: on a hundred thousand."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,15 +13,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.readers import CHUNK, compare
 
+MOLECULES = int(os.environ.get("MOLMP_READERS", "20000"))
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_both_ways_agree_on_a_hundred_thousand_molecules(seed):
-    texts = generated(25_000, seed)
+def test_both_ways_agree_on_many_molecules(seed):
+    texts = generated(MOLECULES // 4, seed)
     found = [compare(texts[start : start + CHUNK]) for start in range(0, len(texts), CHUNK)]
     assert [text for one in found for text in one.differing] == []
     read, in_lockstep = (sum(getattr(one, name) for one in found) for name in ("molecules", "in_lockstep"))
-    assert read > 22_000
+    assert read > 0.88 * len(texts)
     assert in_lockstep > 0.85 * read
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import torch
 from browser import needs_browser
 from driven import Tab, open_tab
 from rdkit import Chem
@@ -72,16 +71,6 @@ def tab(browser: Tab, url: str) -> Iterator[Tab]:
     yield browser
     assert not browser.errors
     assert [r[:200] for r in browser.requests if not r.startswith((url, "data:", f"blob:{url}"))] == []
-
-
-@pytest.fixture
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As the server has it: sums are equal to the bit only with equally many threads."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def paste(tab: Tab, text: str) -> None:
@@ -204,7 +193,7 @@ def download(tab: Tab, folder: Path, name: str, click: str) -> bytes:
 
 
 @needs_browser
-def test_a_table_goes_and_comes_back(tab: Tab, run: Path, tmp_path: Path, molmp, one_thread) -> None:
+def test_a_table_goes_and_comes_back(tab: Tab, run: Path, tmp_path: Path, molmp) -> None:
     path = tmp_path / "my table.csv"
     path.write_text(TABLE)
     assert molmp("predict", path, "-m", run, "-o", tmp_path / "wanted.csv", "--device", "cpu").exit_code == 0
