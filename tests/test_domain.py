@@ -10,9 +10,11 @@ from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 from safetensors.numpy import load, save
 
+from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS
 from molmp.chem.featurize import GraphOptions, featurize
 from molmp.chem.smiles import parse_smiles
 from molmp.errors import DataError, FileFormatError, InvalidSmilesError
+from molmp.trust import known
 from molmp.trust.domain import Domain, read_bits
 from molmp.trust.domain_file import load_domain, save_domain
 from molmp.trust.known import Known, count_parts
@@ -48,8 +50,14 @@ def test_training_molecules_are_mostly_inside(domain):
     [
         ("C[Fe]O", "element Fe occurs in no training molecule"),
         ("CC[13CH2]O", "isotope 13 occurs in no training molecule"),
-        ("CC[O-]", "charge -1 occurs in no training molecule"),
-        ("CC#CO", "hybridization SP occurs in no training molecule"),
+        ("CC[O-]", "atoms of charge -1 occur in no training molecule; atoms of degree 1 occur in no training molecule"),
+        ("C[Si](C)(F)Cl", "elements F, Si, Cl occur in no training molecule; atoms of degree 1 occur"),
+        ("CC[C@H](C)O", "below 0.54; S stereocentres occur in no training molecule"),
+        ("C1CCCC1O", "rings of 5 atoms occur in no training molecule; atoms with 2 ring bonds occur in"),
+        ("OC1CC1", "below 0.54; rings of 3 atoms occur in"),
+        ("CC[15NH][18OH]", "isotopes 15, 18 occur in"),
+        ("CC=CO", "double bonds occur in no training molecule"),
+        ("CC#CO", "triple bonds occur in no training molecule; SP, SP2 atoms occur in no training molecule"),
         ("C" * 40 + "O", "atoms 41, training molecules have 2 to 21"),
         ("OCCO", "similarity 0.44 to the nearest training molecule, below 0.54"),
     ],
@@ -58,6 +66,20 @@ def test_reasons(domain, smiles, reason):
     verdict = domain.judge([smiles, "CCCO"])
     assert reason in verdict.reasons[0]
     assert verdict.inside.tolist() == [False, True]
+
+
+def test_an_ion_is_unlike_neutral_molecules():
+    seen = Known.of(featurize(["C[N+](=O)[O-]", "C[NH3+].[O-]C", "CCO"]).graphs)
+    neutral, ion = seen.strangers(featurize(["C[NH3+].C[O-]", "C[NH3+]"]).graphs)
+    assert neutral == []
+    assert ion == ["total charge 1, training molecules have 0"]
+
+
+def test_words_fit_every_feature():
+    assert set(known.WORDS) == {field.name for field in (*ATOM_FIELDS, *BOND_FIELDS)}
+    labels = {(field.name, label) for field in (*ATOM_FIELDS, *BOND_FIELDS) for label in field.labels}
+    assert set(known.INSTEAD) <= labels
+    assert not {label for _, label in labels - set(known.INSTEAD)} & {"no", "none"}
 
 
 def test_company_does_not_matter(domain):

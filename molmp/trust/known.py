@@ -18,7 +18,34 @@ COUNTS = ("atoms", "heteroatoms", "ring atoms", "total charge")
 """What is counted of each molecule."""
 
 MARGIN = 0.1
-"""Share of a range by which a molecule may leave it, at least by one."""
+"""Share of a range by which a molecule may leave it, at least by one; but by no charge."""
+
+WORDS = {
+    "element": "element {}", "charge": "atoms of charge {}", "radical": "radicals", "isotope": "isotope {}",
+    "chirality": "{} stereocentres", "order": "{} bonds", "stereo": "double bonds marked {}",
+    "aromatic": "aromatic atoms", "ring_size": "rings of {} atoms", "ring_size_fused": "rings of {} atoms",
+    "ring_bonds": "atoms with {} ring bonds", "hybridization": "{} atoms", "degree": "atoms of degree {}",
+    "hydrogens": "atoms with {} H",
+    "conjugated": "conjugated bonds", "ring": "bonds in rings",
+}  # fmt: skip
+"""What a chemist calls a code of each field, whose label takes the place of the braces; what says most comes first."""
+
+_RANK = list(WORDS)
+
+_Strange = dict[str, tuple[int, list[str]]]
+"""By words their rank, and the labels that take the place of the braces."""
+
+INSTEAD = {
+    ("aromatic", "no"): "atoms that are not aromatic", ("ring_size", "none"): "atoms outside rings",
+    ("ring_size_fused", "none"): "atoms outside rings", ("ring_bonds", "0"): "atoms outside rings",
+    ("isotope", "0"): "atoms without an isotope", ("chirality", "none"): "atoms that are no stereocentre",
+    ("conjugated", "no"): "bonds that are not conjugated", ("ring", "no"): "bonds outside rings",
+    ("stereo", "STEREONONE"): "bonds without stereo", ("stereo", "STEREOANY"): "double bonds marked either",
+    ("stereo", "STEREOZ"): "double bonds marked Z", ("stereo", "STEREOE"): "double bonds marked E",
+    ("radical", "0"): "atoms that are no radical", ("order", "SINGLE"): "single bonds",
+    ("order", "DOUBLE"): "double bonds", ("order", "TRIPLE"): "triple bonds", ("order", "AROMATIC"): "aromatic bonds",
+}  # fmt: skip
+"""Labels that such words do not fit."""
 
 _NAMES = [field.name for field in ATOM_FIELDS]
 
@@ -69,13 +96,26 @@ class Known:
         )
 
     def strangers(self, graphs: MolGraphs) -> list[list[str]]:
-        """Say for each molecule what of it does not occur here, shape ``(B, any number)``."""
-        found: list[list[str]] = [[] for _ in range(len(graphs))]
+        """Say for each molecule what of it does not occur here, shape ``(B, any number)``.
+
+        >>> from molmp.chem.featurize import featurize
+        >>> known = Known.of(featurize(["CCO", "CCN"]).graphs)
+        >>> for reasons in known.strangers(featurize(["C[SiH2]Cl", "CC[NH3+]"]).graphs):
+        ...     print("; ".join(reasons))
+        elements Si, Cl occur in no training molecule; atoms of degree 1 occur in no training molecule; \
+atoms with 0 H occur in no training molecule
+        atoms of charge +1 occur in no training molecule; total charge 1, training molecules have 0
+        """
+        strange: list[_Strange] = [{} for _ in range(len(graphs))]
         owner = np.repeat(np.arange(len(graphs)), graphs.num_atoms)
-        self._note(found, graphs.atom_table, graphs.atom_types, owner, ATOM_FIELDS, self.atom_codes)
+        self._note(strange, graphs.atom_table, graphs.atom_types, owner, ATOM_FIELDS, self.atom_codes)
         owner = np.repeat(np.arange(len(graphs)), graphs.num_bonds)
-        self._note(found, graphs.bond_table, graphs.bond_types, owner, BOND_FIELDS, self.bond_codes)
+        self._note(strange, graphs.bond_table, graphs.bond_types, owner, BOND_FIELDS, self.bond_codes)
+        found = [
+            [_sentence(words, labels) for words, (_, labels) in sorted(some.items(), key=_rank)] for some in strange
+        ]
         counts, margin = count_parts(graphs), np.maximum(MARGIN * (self.high - self.low), 1)
+        margin[COUNTS.index("total charge")] = 0
         outside = (counts < self.low - margin) | (counts > self.high + margin)
         for row, column in zip(*np.nonzero(outside), strict=True):
             least, most = self.low[column], self.high[column]
@@ -85,9 +125,10 @@ class Known:
 
     @staticmethod
     def _note(
-        found: list[list[str]], table: np.ndarray, types: np.ndarray, owner: np.ndarray, fields: Sequence[Field],
+        found: list[_Strange], table: np.ndarray, types: np.ndarray, owner: np.ndarray, fields: Sequence[Field],
         known: np.ndarray,
     ) -> None:  # fmt: skip
+        """Collect strange labels by the words that they are told with."""
         start = 0
         for column, field in enumerate(fields):
             here = known[start : start + field.width]
@@ -99,7 +140,22 @@ class Known:
             labels = (*field.labels, "other")
             pairs = np.unique(np.stack([owner[places], table[types[places], column]], axis=1), axis=0)
             for row, code in pairs.tolist():
-                found[row].append(f"{field.name.replace('_', ' ')} {labels[code]} occurs in no training molecule")
+                words = INSTEAD.get((field.name, labels[code]), WORDS[field.name])
+                _, told = found[row].setdefault(words, (_RANK.index(field.name), []))
+                if labels[code] not in told:
+                    told.append(labels[code])
+
+
+def _rank(item: tuple[str, tuple[int, list[str]]]) -> int:
+    return item[1][0]
+
+
+def _sentence(words: str, labels: Sequence[str]) -> str:
+    one = words.endswith(" {}") and len(labels) == 1  # element Fe, isotope 13
+    if words.startswith(("element", "isotope")) and not one:
+        words = words.replace(" ", "s ", 1)
+    verb = "occurs" if one and words.startswith(("element", "isotope")) else "occur"
+    return f"{words.format(', '.join(labels))} {verb} in no training molecule"
 
 
 def _occurring(table: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
