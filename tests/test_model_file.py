@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import SMILES, tiny_bundle
+from tiny import SMILES, tiny_bundle, with_trust
 
 from molmp.errors import FileFormatError
 from molmp.inference.model_file import load_bundle, save_bundle
@@ -459,6 +460,23 @@ def test_a_header_that_declares_more_than_there_is(folder):
     (folder / "model.safetensors").write_bytes(raw)
     change(folder, weights_sha256=hashlib.sha256(raw).hexdigest())
     assert "model.safetensors is damaged" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "domain.safetensors"])
+def test_a_file_that_fills_the_memory(tmp_path, name):
+    """It takes no room on the disk, and would take all of the memory."""
+    save_bundle(with_trust(tiny_bundle()), tmp_path / "run")
+    os.truncate(tmp_path / "run" / name, 1 << 42)
+    assert f"{name} has 4,398,046,511,104 bytes, more than half of this machine's memory" in refused(tmp_path / "run")
+
+
+def test_files_that_differ_from_their_hash_are_not_held(tmp_path):
+    save_bundle(with_trust(tiny_bundle()), tmp_path / "run")
+    os.truncate(tmp_path / "run" / "model.safetensors", 1 << 26)
+    tracemalloc.start()
+    assert "does not match the hash" in refused(tmp_path / "run")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
 
 
 WATCHED = {"pickle.find_class", "exec", "compile", "os.system", "subprocess.Popen", "socket.connect", "os.exec"}

@@ -7,8 +7,11 @@ other files are checked before anything is built.
 
 import hashlib
 import json
+import os
 import re
+import sys
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -125,15 +128,25 @@ def _contents(bundle: Bundle) -> tuple[bytes, bytes | None, bytes]:
 
 
 def _read_hashed(folder: Path, name: str, digest: object) -> bytes:
-    raw = _read(folder, name)
-    if hashlib.sha256(raw).hexdigest() != digest:
-        raise FileFormatError(f"{folder / name} is damaged: its content does not match the hash in {JSON_NAME}")
-    return raw
+    path = folder / name
+    with _open(folder, name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if 2 * size > _memory():  # a file of zeros takes no room on a disk
+            raise FileFormatError(f"{path} has {size:,} bytes, more than half of this machine's memory")
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            raise FileFormatError(f"{path} is damaged: its content does not match the hash in {JSON_NAME}")
+        file.seek(0)
+        return file.read()
+
+
+def _memory() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else sys.maxsize
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
     try:
-        document = json.loads(_read(folder, JSON_NAME, MOST_JSON))
+        document = json.loads(_read_json_bytes(folder))
     except RecursionError:
         raise FileFormatError(f"{folder / JSON_NAME} is damaged: it is nested too deeply") from None
     except ValueError as error:
@@ -147,14 +160,19 @@ def _read_json(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _read(folder: Path, name: str, most: int | None = None) -> bytes:
+def _read_json_bytes(folder: Path) -> bytes:
+    with _open(folder, JSON_NAME) as file:
+        if os.fstat(file.fileno()).st_size > MOST_JSON:
+            raise FileFormatError(f"{folder / JSON_NAME} is damaged: it has more than {MOST_JSON:,} bytes")
+        return file.read()
+
+
+def _open(folder: Path, name: str) -> BufferedReader:
     path = folder / name
     if path.exists() and not path.is_file():  # a pipe or a device has no end
         raise FileFormatError(f"{path} is no regular file")
     try:
-        if most is not None and path.stat().st_size > most:
-            raise FileFormatError(f"{path} is damaged: it has more than {most:,} bytes")
-        return path.read_bytes()
+        return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
         there = (
             f"it has no {name}" if folder.is_dir() else "it is a file" if folder.exists() else "there is no such folder"

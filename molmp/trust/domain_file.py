@@ -105,7 +105,7 @@ def _build(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Domain:
     learned = _learned(facts, arrays) if "most" in facts else None
     labels = arrays.get("labels")
     if labels is not None:
-        _expect(labels, "labels", np.float32, (rows, labels.shape[-1]))
+        _expect(labels, "labels", np.float32, (rows, labels.shape[-1] if labels.ndim else 0))
         if np.isinf(labels).any():
             raise ValueError("its labels are not finite")
     names = _names(arrays["names"], arrays["name_lengths"])
