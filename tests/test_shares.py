@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from test_training import NETWORK, QUICK, SMILES, finish, problem
@@ -37,6 +37,7 @@ def with_shares(bundle: Bundle, shares: list[float]) -> Bundle:
     return replace(bundle, targets=replace(bundle.targets, items=items))
 
 
+@settings(deadline=None)
 @given(LOSSES, st.permutations(range(3)))
 def test_shares_add_up_and_follow_their_networks(losses: np.ndarray, order: list[int]) -> None:
     shares = shares_of(losses, np.ones(7))
@@ -49,6 +50,7 @@ def test_shares_add_up_and_follow_their_networks(losses: np.ndarray, order: list
     np.testing.assert_allclose(shares_of(losses[order], np.ones(7)), np.array(shares)[order], rtol=1e-9)
 
 
+@settings(deadline=None)
 @given(LOSSES, st.floats(1e-3, 1e3))
 def test_shares_do_not_depend_on_the_unit(losses: np.ndarray, factor: float) -> None:
     np.testing.assert_allclose(shares_of(losses * factor, np.ones(7)), shares_of(losses, np.ones(7)), rtol=1e-6)
