@@ -25,7 +25,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 BUNDLES = {
-    "regression": tiny_bundle("regression", 2, readout="set2set+sum", readout_steps=2, steps=2),
+    "regression": tiny_bundle("regression", 2, shares=(0.9, 0.1), readout="set2set+sum", readout_steps=2, steps=2),
     "binary": tiny_bundle("binary", aggregation="mean", readout="attention+mean", steps=2),
     "multiclass": tiny_bundle("multiclass", hydrogens=True, aggregation="max", readout="max", steps=1),
 }
@@ -86,7 +86,7 @@ def test_molecules_without_bonds(sessions: dict[str, Any], task: str, smiles: li
     ],
 )
 def test_spreads_and_quantiles(task: str, loss: str, names: list[str]) -> None:
-    bundle = tiny_bundle(task, 2, loss=loss, readout="sum", steps=1)
+    bundle = tiny_bundle(task, 2, loss=loss, shares=(0.9, 0.1), readout="sum", steps=1)
     session = session_of(_onnx(bundle))
     assert [output.name for output in session.get_outputs()] == names
     featurized = featurize(SMILES, bundle.options)

@@ -31,10 +31,11 @@ TARGETS = {
 
 
 def tiny_bundle(
-    task: str = "regression", members: int = 1, *, hydrogens: bool = False, loss: str = "auto", **network: Any
-) -> Bundle:
+    task: str = "regression", members: int = 1, *, hydrogens: bool = False, loss: str = "auto",
+    shares: tuple[float, ...] = (), **network: Any,
+) -> Bundle:  # fmt: skip
     """A model of that task with ``members`` networks that learned nothing."""
-    targets = Targets(task, TARGETS[task], loss)
+    targets = Targets(task, tuple(replace(target, shares=shares) for target in TARGETS[task]), loss)
     edge = {"edge_hidden": 8} if network.get("layer", "edge") == "edge" else {}
     config = ModelConfig(**{"hidden": 8, "head_hidden": 8, **edge, **network})
     weights = [new_model(config, targets.num_outputs, seed).state_dict() for seed in range(members)]
