@@ -253,8 +253,8 @@ def test_what_is_done_for_all_rows_together_has_its_limit_too(monkeypatch):
         pool.PROGRAM.replace(
             "from molmp.chem.worker import serve;",
             "from molmp.chem import reader; make = reader.binary_graphs; "
-            "reader.binary_graphs = lambda b, *a: [0 for _ in iter(int, 1)] if any(x.count(b'F') for x in b) "
-            "else make(b, *a); reader.to_binary = lambda m, t, to=reader.to_binary: to(m, t) + b'F' * (t == 'FF'); "
+            "reader.binary_graphs = lambda b, *a, **k: [0 for _ in iter(int, 1)] if any(x.count(b'F') for x in b) "
+            "else make(b, *a, **k); reader.to_binary = lambda m, t, b=reader.to_binary: b(m, t) + b'F' * (t == 'FF'); "
             "from molmp.chem.worker import serve;",
         ),
     )  # fmt: skip

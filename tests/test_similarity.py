@@ -30,6 +30,7 @@ def first_best(similarity: np.ndarray, k: int) -> np.ndarray:
 def added(request, monkeypatch):
     if request.param == "in parts":
         monkeypatch.setattr(similarity, "PART", 7)
+        monkeypatch.setattr(similarity, "TOGETHER", 5 * HALF)
     elif request.param != "at once":
         monkeypatch.setattr(similarity, "MANY", 2)
         monkeypatch.setattr(similarity, "RARE", 0.3 if request.param.startswith("rare") else 2)

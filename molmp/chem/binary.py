@@ -10,6 +10,7 @@ Shapes: B molecules, N atoms, M bonds, one after the other in the order of the m
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from rdkit import Chem
@@ -19,6 +20,7 @@ from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, CIP_LABELS, TETRAHEDRA
 from molmp.chem.graphs import MolGraphs
 from molmp.chem.plain import plain_graphs
 from molmp.chem.records import Batch, is_wide, tagged_atoms, version
+from molmp.chem.rings import ring_counts
 from molmp.chem.stereo import stereo_labels
 
 __all__ = ["binary_graphs", "binary_is_known", "lacks_labels", "to_binary"]
@@ -54,7 +56,7 @@ def binary_is_known() -> bool:
     if version(buffers[0]) not in KNOWN_VERSIONS:
         return False
     unnamed = {row: mol for row, mol in enumerate(mols) if lacks_labels(buffers[row], SELF_TEST[row])}
-    return binary_graphs(buffers, unnamed, mols.__getitem__) == plain_graphs(mols)
+    return binary_graphs(buffers, unnamed, mols.__getitem__, rings=True) == plain_graphs(mols, rings=True)
 
 
 def to_binary(mol: Chem.Mol, text: str) -> bytes:
@@ -69,12 +71,13 @@ def lacks_labels(buffer: bytes, text: str) -> bool:
 
 
 def binary_graphs(
-    buffers: Sequence[bytes], unnamed: Mapping[int, Chem.Mol], again: Callable[[int], Chem.Mol]
+    buffers: Sequence[bytes], unnamed: Mapping[int, Chem.Mol], again: Callable[[int], Chem.Mol], *, rings: bool = False
 ) -> MolGraphs:
     """Pack the molecules of these binary forms; equal to :func:`molmp.chem.plain.plain_graphs` of them.
 
     ``unnamed`` holds the molecules whose binary form lacks labels; ``again(i)`` gives molecule ``i`` once more where it
-    has to go the plain way.
+    has to go the plain way. With ``rings`` what stands beside the graphs is what :func:`molmp.chem.rings.count_rings`
+    says of them.
     """
     labels = {row: stereo_labels(mol, tagged_atoms(buffers[row])) for row, mol in unnamed.items()}
     wide = [row for row, buffer in enumerate(buffers) if is_wide(buffer)]
@@ -86,13 +89,22 @@ def binary_graphs(
     for rows in filter(None, groups):
         added = {place: labels[row] for place, row in enumerate(rows) if row in labels}
         reader = _Reader([buffers[row] for row in rows], added, is_wide(buffers[rows[0]]))
-        parts.append(reader.graphs())
+        parts.append(reader.graphs(rings))
         order += [row for row, good in zip(rows, reader.good, strict=True) if good]
         slow += [row for row, good in zip(rows, reader.good, strict=True) if not good]
     if len(parts) == 1 and not slow:
         return parts[0]
-    both = MolGraphs.concat([*parts, plain_graphs([again(row) for row in slow])])
+    both = MolGraphs.concat([*parts, plain_graphs([again(row) for row in slow], rings=rings)])
     return both.select(np.argsort([*order, *slow]))
+
+
+class _RingWalk(NamedTuple):
+    """All rings of a batch, as :func:`molmp.chem.rings.ring_counts` takes them."""
+
+    owners: np.ndarray
+    lengths: np.ndarray
+    here: np.ndarray
+    after: np.ndarray
 
 
 class _Reader(Batch):
@@ -120,16 +132,18 @@ class _Reader(Batch):
         order = np.argsort(owners, kind="stable")
         return owners[order], values[order]
 
-    def graphs(self) -> MolGraphs:
+    def graphs(self, with_rings: bool) -> MolGraphs:
         """Pack the good molecules."""
         places, owners, _ = self.bonds
         begins, ends = self.index(places), self.index(places + self.width)
         first = self.offsets[owners]
         tips = np.concatenate([first + begins, first + ends])
-        rings = self._bond_ring_sizes(begins, ends)
+        walk = self._ring_walk()
+        rings = self._bond_ring_sizes(begins, ends, walk)
         return MolGraphs.pack_keys(
             self._atom_keys(tips) + self._ring_keys(tips, rings), self._bond_keys(rings),
             begins, ends, self.num_atoms[self.good], self.num_bonds[self.good],
+            ring_counts(*walk, self.num_atoms)[self.good] if with_rings else None,
         )  # fmt: skip
 
     def _atom_keys(self, tips: np.ndarray) -> np.ndarray:
@@ -188,19 +202,24 @@ class _Reader(Batch):
         _add(keys, part["stereo"], 0, there, self.at(tails[there] + records.BOND_TAIL[flags[there]] - 3))
         return keys
 
-    def _bond_ring_sizes(self, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Size of the smallest ring through each bond, 0 where there is none, shape ``(M,)``, uint8."""
+    def _ring_walk(self) -> "_RingWalk":
+        """Go along all rings."""
         rings = self.rings()
         lengths = self.index(rings.places)
         member = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         last = member + 1 == np.repeat(lengths, lengths)
         first = np.repeat(rings.places + self.width, lengths)
         here, after = (self.index(first + self.width * m) for m in (member, np.where(last, 0, member + 1)))
+        return _RingWalk(rings.owners, lengths, here, after)
+
+    def _bond_ring_sizes(self, begins: np.ndarray, ends: np.ndarray, walk: "_RingWalk") -> np.ndarray:
+        """Size of the smallest ring through each bond, 0 where there is none, shape ``(M,)``, uint8."""
+        ring_owners, lengths, here, after = walk
         # One square of atoms by atoms for each molecule.
         areas = self.num_atoms**2
         corners = np.cumsum(areas) - areas
         squares = np.full(areas.sum(), 255, np.uint8)
-        corner, width = (np.repeat(each[rings.owners], lengths) for each in (corners, self.num_atoms))
+        corner, width = (np.repeat(each[ring_owners], lengths) for each in (corners, self.num_atoms))
         size = np.repeat(np.minimum(lengths, 254).astype(np.uint8), lengths)  # 255 stands for no ring
         np.minimum.at(squares, corner + here * width + after, size)
         np.minimum.at(squares, corner + after * width + here, size)

@@ -62,19 +62,19 @@ class MolGraphs:
     @classmethod
     def pack(
         cls, atoms: np.ndarray, bonds: np.ndarray, begins: np.ndarray, ends: np.ndarray,
-        num_atoms: np.ndarray, num_bonds: np.ndarray,
+        num_atoms: np.ndarray, num_bonds: np.ndarray, features: np.ndarray | None = None,
     ) -> Self:  # fmt: skip
         """Pack full code rows, ``atoms`` of shape ``(N, FA)`` and ``bonds`` of shape ``(M, FB)``.
 
         The result depends on the molecules alone, to the byte.
         """
         keys = row_keys(atoms, ATOM_FIELDS), row_keys(bonds, BOND_FIELDS)
-        return cls.pack_keys(*keys, begins, ends, num_atoms, num_bonds)
+        return cls.pack_keys(*keys, begins, ends, num_atoms, num_bonds, features)
 
     @classmethod
     def pack_keys(
         cls, atom_keys: np.ndarray, bond_keys: np.ndarray, begins: np.ndarray, ends: np.ndarray,
-        num_atoms: np.ndarray, num_bonds: np.ndarray,
+        num_atoms: np.ndarray, num_bonds: np.ndarray, features: np.ndarray | None = None,
     ) -> Self:  # fmt: skip
         """Pack rows given as their keys (:func:`molmp.chem.features.row_keys`), shapes ``(N,)`` and ``(M,)``."""
         atom_table, atom_types = _distinct(atom_keys, ATOM_FIELDS)
@@ -82,7 +82,7 @@ class MolGraphs:
         begins, ends = _smallest_together(begins, ends)
         return cls(
             atom_table, bond_table, _smallest(atom_types), _smallest(bond_types),
-            begins, ends, _smallest(num_atoms), _smallest(num_bonds),
+            begins, ends, _smallest(num_atoms), _smallest(num_bonds), features,
         )  # fmt: skip
 
     @classmethod

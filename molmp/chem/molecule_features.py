@@ -15,11 +15,13 @@ from dataclasses import replace
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem import rdMolDescriptors
 
 from molmp.chem.contributions import SURFACE, surface_of, surfaces
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.similarity import RADIUS, SIZE
+from molmp.chem.morgan import MorganCounts
+from molmp.chem.quantum_numbers import QUANTUM_NUMBERS, quantum_numbers
+from molmp.chem.similarity import SIZE
 from molmp.errors import ConfigError
 
 __all__ = ["DEFAULT_FEATURES", "FEATURES", "Describer", "feature_columns", "least_deviations"]
@@ -41,7 +43,8 @@ PROPERTIES = (
 MORGAN_SIZE = SIZE // 2
 """Counts of environments, which are those of the similarity's bits folded once more."""
 
-BLANK = [np.nan] * len(SURFACE)
+FROM_GRAPHS = [np.nan] * (len(SURFACE) + len(QUANTUM_NUMBERS))
+"""In place of what is worked out for all molecules of a chunk together."""
 
 
 def feature_columns(kind: str) -> list[str]:
@@ -55,7 +58,7 @@ def feature_columns(kind: str) -> list[str]:
         raise ConfigError(f"features must be one of {', '.join(FEATURES)}, not {kind!r}")
     names: list[str] = []
     if "descriptors" in kind:
-        names += [*PROPERTIES, *SURFACE, *(f"MQN{i}" for i in range(1, 43))]
+        names += [*PROPERTIES, *SURFACE, *QUANTUM_NUMBERS]
     if "morgan" in kind:
         names += [f"morgan_{i}" for i in range(MORGAN_SIZE)]
     return names
@@ -81,33 +84,36 @@ class Describer:
         self.columns, self.bits = feature_columns(kind), bits
         self.from_graphs = from_graphs and "descriptors" in kind
         self.values: list[list[float]] | None = [] if "descriptors" in kind else None
-        self.counts: list[np.ndarray] | None = [] if "morgan" in kind or bits else None
+        self.counts = MorganCounts() if "morgan" in kind or bits else None
         self._properties = rdMolDescriptors.Properties(list(PROPERTIES))
-        self._morgan = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=SIZE)
 
     def see(self, mol: Chem.Mol) -> None:
         """Describe the next molecule."""
         if self.values is not None:
-            surface = BLANK if self.from_graphs else surface_of(mol)
-            self.values.append([*self._properties.ComputeProperties(mol), *surface, *rdMolDescriptors.MQNs_(mol)])
+            rest = FROM_GRAPHS if self.from_graphs else [*surface_of(mol), *rdMolDescriptors.MQNs_(mol)]
+            self.values.append([*self._properties.ComputeProperties(mol), *rest])
         if self.counts is not None:
-            self.counts.append(self._morgan.GetCountFingerprintAsNumPy(mol))
+            self.counts.see(mol)
 
     def beside(self, graphs: MolGraphs, again: Callable[[int], Chem.Mol]) -> MolGraphs:
-        """Put it all beside the graphs of the molecules seen; ``again(i)`` reads molecule ``i`` once more."""
+        """Put it all beside the graphs of the molecules seen; ``again(i)`` reads molecule ``i`` once more.
+
+        Where descriptors come from the graphs, what :func:`molmp.chem.rings.count_rings` says stands there.
+        """
         parts = []
         if self.values is not None:
             width = sum(not name.startswith("morgan_") for name in self.columns)
             values = np.array(self.values, np.float64).reshape(len(graphs), width)
             if self.from_graphs:
-                values[:, len(PROPERTIES) : len(PROPERTIES) + len(SURFACE)] = surfaces(graphs, again)
+                assert graphs.features is not None
+                parts_of = surfaces(graphs, again), quantum_numbers(graphs, graphs.features, again)
+                values[:, len(PROPERTIES) :] = np.concatenate(parts_of, axis=1)
             parts.append(np.where(np.isfinite(values), values, np.nan).astype(np.float32))
-        counts = np.array(self.counts, np.uint32).reshape(len(graphs), SIZE) if self.counts is not None else None
-        if counts is not None and f"morgan_{MORGAN_SIZE - 1}" in self.columns:
-            folded = counts[:, :MORGAN_SIZE] + counts[:, MORGAN_SIZE:]
+        if self.counts is not None and self.columns[-1:] == [f"morgan_{MORGAN_SIZE - 1}"]:
+            folded = self.counts.folded(MORGAN_SIZE)
             parts.append(np.log1p(np.arange(folded.max(initial=0) + 1)).astype(np.float32)[folded])
         return replace(
             graphs,
             features=np.concatenate(parts, axis=1) if parts else None,
-            bits=np.packbits(counts > 0, axis=1, bitorder="little") if self.bits and counts is not None else None,
+            bits=self.counts.bits() if self.bits and self.counts is not None else None,
         )

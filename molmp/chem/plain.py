@@ -7,13 +7,14 @@ from rdkit import Chem
 
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, atom_row, bond_row
 from molmp.chem.graphs import MolGraphs
+from molmp.chem.rings import count_rings
 from molmp.chem.stereo import name_stereocentres
 
 __all__ = ["plain_graphs"]
 
 
-def plain_graphs(mols: Sequence[Chem.Mol]) -> MolGraphs:
-    """Pack molecules, read by plain calls.
+def plain_graphs(mols: Sequence[Chem.Mol], *, rings: bool = False) -> MolGraphs:
+    """Pack molecules, read by plain calls; with ``rings`` what :func:`molmp.chem.rings.count_rings` says beside them.
 
     >>> plain_graphs([Chem.MolFromSmiles("CCO")])
     MolGraphs(1 molecules, 3 atoms, 2 bonds)
@@ -32,4 +33,5 @@ def plain_graphs(mols: Sequence[Chem.Mol]) -> MolGraphs:
         begin_end[:, 1],
         np.array([mol.GetNumAtoms() for mol in mols], np.uint32),
         np.array([mol.GetNumBonds() for mol in mols], np.uint32),
+        count_rings(mols) if rings else None,
     )

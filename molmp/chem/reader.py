@@ -58,7 +58,10 @@ def read_chunk(texts: Sequence[str], options: GraphOptions = GraphOptions()) -> 
             mol = read_mol(texts[rows[molecule]], rows[molecule], options)
             return with_hydrogens(mol, texts[rows[molecule]]) if options.explicit_hydrogens else mol
 
-        graphs = binary_graphs(buffers, kept, again) if fast else plain_graphs(list(kept.values()))
+        rings = describer.from_graphs
+        graphs = (
+            binary_graphs(buffers, kept, again, rings=rings) if fast else plain_graphs(list(kept.values()), rings=rings)
+        )
         graphs = describer.beside(graphs, again)
     return graphs, np.array(rows, np.int64), dict(sorted(errors.items()))
 

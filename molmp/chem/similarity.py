@@ -23,6 +23,12 @@ PART = 1 << 16
 MANY, RARE = 16_384, 1 / 32
 """Molecules of an index from which on bits that fewer than this share of them have are kept as lists of molecules."""
 
+TOGETHER = 1 << 19
+"""Numbers of common bits that are looked at together: what is made of them stays in the processor's cache."""
+
+ROUNDING = 1e-6
+"""More than what a number of bits that is worked out from a similarity may be off by."""
+
 _BITS_OF = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1, dtype=np.uint8)
 """How many bits are set in each byte."""
 
@@ -61,9 +67,10 @@ class TanimotoIndex:
     """Molecules to compare others with, by ``|a and b| / |a or b|`` of their bits; exact.
 
     A query adds up, over the bits that it has, which molecules have each bit too: some 35 rows of ``R`` bytes.
-    Of molecules with equally many bits the one with most in common is the most similar, so no quotient is worked out
-    but one for each number of bits. It holds ``R S`` bytes, but of many molecules only some 300 each: bits that few
-    molecules have, which are most, are then lists of those.
+    Of molecules with equally many bits the one with most in common is the most similar, so quotients are worked out for
+    the best of each number of bits, and then for those molecules alone that may be among the best. It holds ``R S``
+    bytes, but of many molecules only some 300 each: bits that few molecules have, which are most, are then lists of
+    those.
 
     Parameters
     ----------
@@ -105,9 +112,10 @@ class TanimotoIndex:
         k = min(k, len(self))
         rows = np.zeros((len(queries), k), np.int64)
         similarity = np.zeros((len(queries), k))
-        best = self._best if k == 1 else self._best_few
-        for i, on in enumerate(_set_bits(queries)):
-            rows[i], similarity[i] = best(on, k)
+        size = max(1, TOGETHER // len(self))
+        for start in range(0, len(queries), size):
+            part = slice(start, start + size)
+            rows[part], similarity[part] = self._nearest(list(_set_bits(queries[part])), k)
         return Nearest(rows, similarity)
 
     def pairs(self, least: float) -> Pairs:
@@ -131,42 +139,42 @@ class TanimotoIndex:
 
     def _common(self, on: np.ndarray, part: slice = slice(None)) -> np.ndarray:
         """How many of the bits ``on`` the molecules of ``part`` have."""
-        kind = np.uint8 if len(on) < 256 else np.uint16
         begin, end, _ = part.indices(len(self))
-        rows, cuts = self.place[on], range(begin, end, PART)
-        often = rows[rows >= 0]
-        sums = [np.add.reduce(self.columns[often, cut : min(cut + PART, end)], axis=0, dtype=kind) for cut in cuts]
-        common = sums[0] if len(sums) == 1 else np.concatenate([np.zeros(0, kind), *sums])
-        for bit in on[rows < 0].tolist():
-            members = self.members[self.offsets[bit] : self.offsets[bit + 1]]
-            first, last = np.searchsorted(members, (begin, end))
-            common[members[first:last] - begin] += 1  # a molecule is in a list once
+        common = np.empty(max(end - begin, 0), _narrowest(len(on)))
+        self._add(on, begin, common)
         return common
 
-    def _best(self, on: np.ndarray, k: int) -> tuple[int, float]:
-        common = self._common(on)
-        most = np.maximum.reduceat(common, self.starts)
-        similarity = _ratio(most, len(on), self.counts[self.starts])
-        top = float(similarity.max())
-        rows = []
-        for group in np.flatnonzero(similarity == top):
-            begin = self.starts[group]
-            rows.append(self.order[begin + np.argmax(common[begin:] == most[group])])
-        return min(rows), top
+    def _add(self, on: np.ndarray, begin: int, common: np.ndarray) -> None:
+        """As ``_common`` for the molecules from ``begin`` on, into ``common``."""
+        rows = self.place[on]
+        often = rows[rows >= 0]
+        for cut in range(0, len(common), PART):
+            out = common[cut : cut + PART]
+            columns = self.columns[often, begin + cut : begin + cut + len(out)]
+            np.add.reduce(columns, axis=0, dtype=common.dtype, out=out)
+        for bit in on[rows < 0].tolist():
+            members = self.members[self.offsets[bit] : self.offsets[bit + 1]]
+            first, last = np.searchsorted(members, (begin, begin + len(common)))
+            common[members[first:last] - begin] += 1  # a molecule is in a list once
 
-    def _best_few(self, on: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        common = self._common(on)
-        best = _ratio(np.maximum.reduceat(common, self.starts), len(on), self.counts[self.starts])
-        # Where k groups have one that is so similar, those that have none hold none of the k best.
-        least = np.partition(best, -k)[-k] if len(best) >= k else 0.0
-        ends = np.append(self.starts[1:], len(self))
-        groups = np.flatnonzero(best >= least)
-        places = np.concatenate([np.arange(self.starts[group], ends[group]) for group in groups])
-        similarity = _ratio(common[places], len(on), self.counts[places])
-        worst = np.partition(similarity, -k)[-k]
-        found = np.flatnonzero(similarity >= worst)
-        found = found[np.lexsort((self.order[places[found]], -similarity[found]))[:k]]
-        return self.order[places[found]], similarity[found]
+    def _nearest(self, ons: list[np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ``k`` best for each query, given as the bits that it has."""
+        sizes = np.array([len(on) for on in ons])[:, None]
+        common = np.empty((len(ons), len(self)), _narrowest(sizes.max()))
+        for on, row in zip(ons, common, strict=True):
+            self._add(on, 0, row)
+        counts, lengths = self.counts[self.starts], np.diff(self.starts, append=len(self))
+        best = _ratio(np.maximum.reduceat(common, self.starts, axis=1), sizes, counts)
+        # Where k groups have one that is so similar, none that is less similar is among the k best.
+        least = np.partition(best, -k, axis=1)[:, -k, None] if best.shape[1] >= k else 0.0
+        enough = np.maximum(np.floor(least * (sizes + counts) / (1 + least) - ROUNDING), 0)
+        enough[best < least] = np.iinfo(common.dtype).max
+        queries, places = np.nonzero(common >= np.repeat(enough.astype(common.dtype), lengths, axis=1))
+        similarity = _ratio(common[queries, places], sizes[queries, 0], self.counts[places])
+        order = np.lexsort((self.order[places], -similarity, queries))
+        firsts = np.searchsorted(queries[order], np.arange(len(ons)))
+        chosen = order[firsts[:, None] + np.arange(k)]
+        return self.order[places[chosen]], similarity[chosen]
 
     def _check(self, queries: np.ndarray) -> None:
         if queries.ndim != 2 or queries.shape[1] != self.bits.shape[1]:
@@ -204,7 +212,12 @@ def _set_bits(bits: np.ndarray) -> Iterable[np.ndarray]:
         yield from np.split(on, np.searchsorted(rows, np.arange(1, len(unpacked))))
 
 
-def _ratio(common: np.ndarray, size: int, sizes: np.ndarray) -> np.ndarray:
+def _narrowest(size: int) -> type[np.unsignedinteger]:
+    """For numbers of common bits of a molecule that has ``size`` bits; the type's largest number is none of them."""
+    return np.uint8 if size < 255 else np.uint16
+
+
+def _ratio(common: np.ndarray, size: int | np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Tanimoto similarity; 0 between molecules without bits, as RDKit has it."""
     either = np.maximum(size + sizes - common, 1)
     return np.asarray(common / either)
