@@ -9,7 +9,7 @@ import pytest
 from tiny import SMILES, tiny_bundle, with_trust
 
 from molmp import MPNNRegressor
-from molmp.chem.featurize import featurize
+from molmp.chem.featurize import GraphOptions, featurize
 from molmp.errors import ConfigError, DataError
 from molmp.inference import tables
 from molmp.inference.batch_predictor import BatchPredictor
@@ -18,8 +18,13 @@ from molmp.inference.describe import describe_in_words
 from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.inference.predictor import Predictor
 from molmp.inference.tables import predict_table
+from molmp.nn.config import ModelConfig
 from molmp.tables.shard import Shard
-from molmp.tables.splits import draw_validation
+from molmp.tables.splits import Split, draw_validation
+from molmp.training.config import TrainConfig
+from molmp.training.problem import Problem
+from molmp.training.run import train
+from molmp.training.targets import Target, Targets
 from molmp.trust.classes import ClassTrust
 from molmp.trust.difficulty import Difficulty
 from molmp.trust.numbers import NumberTrust
@@ -80,6 +85,26 @@ def test_what_errors_were_learned_from_must_be_there():
     truth, told = noisy(60, 0)
     with pytest.raises(DataError, match="calibrated on spread"):
         Difficulty.fit(np.abs(truth), told).expect(told._replace(spread=None))
+
+
+def test_with_folds_every_molecule_calibrates_by_networks_that_have_not_seen_it():
+    smiles = ["C" * n + end for n in range(1, 9) for end in "CONF"]
+    rows, options = np.arange(len(smiles)), GraphOptions(bits=True)
+    folds = tuple(Split(rows[rows % 3 != fold], rows[rows % 3 == fold], rows[:0]) for fold in range(3))
+    problem = Problem(
+        featurized=featurize(smiles, options), options=options, targets=Targets("regression", (Target(name="y"),)),
+        labels=np.sin(rows)[:, None], weights=None, split=Split(rows, rows, rows[:0]), folds=folds,
+    )  # fmt: skip
+    *_, trained = train(problem, ModelConfig(hidden=8), TrainConfig(epochs=3, batch_size=8, ensemble=1), device="cpu")
+    (trust,), error = trained.bundle.trust.targets, np.empty(len(rows))
+    outputs = Predictor(trained.bundle, "cpu").outputs(problem.featurized)[..., 0]
+    for network, fold in enumerate(folds):
+        value = trained.bundle.targets.answer(outputs[[network]][..., None])[0].value
+        error[fold.val] = np.abs(problem.labels[fold.val, 0] - value[fold.val])
+    by_hand = NumberTrust.fit(error, Told(np.zeros(len(rows)), spread=np.zeros(len(rows))))
+    assert trust.count == len(rows)
+    np.testing.assert_allclose(trust.intervals.scores[0], by_hand.intervals.scores[0], rtol=1e-4)
+    np.testing.assert_allclose(trust.scale, by_hand.scale, rtol=1e-4)
 
 
 def test_each_class_is_in_its_sets_as_often_as_they_say():
