@@ -67,10 +67,11 @@ def neighbours(found: Sequence[Row]) -> dict[str, str]:
 def _coverage(by_set: Mapping[str, Sequence[Row]]) -> str:
     lines = [
         [name, str(len(rows)), _cell(rows, "count", 0), _share(rows), _cell(rows, "coverage_in"),
-         _cell(rows, "coverage_out"), _cell(rows, "coverage"), _cell(rows, "width" if _numbers(rows) else "set_size")]
+         _chance(rows), _cell(rows, "coverage_out"), _cell(rows, "coverage"),
+         _cell(rows, "width" if _numbers(rows) else "set_size")]
         for name, rows in by_set.items()
     ]  # fmt: skip
-    header = ["set", "seeds", "test molecules", "in domain", "coverage in domain", "out of it", "all",
+    header = ["set", "seeds", "test molecules", "in domain", "coverage in domain", "by chance", "out of it", "all",
               "mean width, or classes of a set"]  # fmt: skip
     return markdown(header, lines)
 
@@ -88,8 +89,14 @@ def _errors(by_set: Mapping[str, Sequence[Row]]) -> str:
 
 
 def _aims(by_set: Mapping[str, Sequence[Row]]) -> str:
-    lines = [[name, *("yes" if reached else "**no**" for reached in aims(rows))] for name, rows in by_set.items()]
-    return markdown(["set", "coverage in domain 85 to 95 %", "less error in domain", "surest half 25 % less"], lines)
+    reached = {name: aims(rows) for name, rows in by_set.items()}
+    lines = [[name, *("yes" if one else "**no**" for one in each)] for name, each in reached.items()]
+    table = markdown(["set", "coverage in domain 85 to 95 %", "less error in domain", "surest half 25 % less"], lines)
+    counts = ", ".join(str(sum(column)) for column in zip(*reached.values(), strict=True))
+    every = sum(map(all, reached.values()))
+    return (
+        f"{table}\n\nOf {len(reached)} sets {counts} reach the one, the other and the third; {every} reach all three."
+    )
 
 
 def _cost(by_set: Mapping[str, Sequence[Row]]) -> str:
@@ -116,6 +123,12 @@ def _mean(rows: Sequence[Row], figure: str) -> float:
 
 def _share(rows: Sequence[Row]) -> str:
     return f"{np.mean([row['figures']['count_in'] / row['figures']['count'] for row in rows]):.0%}"
+
+
+def _chance(rows: Sequence[Row]) -> str:
+    """Standard error of the mean coverage in domain, were it :data:`COVERAGE`, by the molecules that it comes from."""
+    each = [1 / max(row["figures"]["count_in"], 1) + 1 / row["sizes"]["val"] for row in rows]
+    return f"+- {np.sqrt(COVERAGE * (1 - COVERAGE) * np.mean(each) / len(rows)):.3f}"
 
 
 def _cell(rows: Sequence[Row], figure: str, digits: int = 3) -> str:

@@ -60,7 +60,7 @@ def line(name, seed, **figures):
     found = {"count": 10, "count_in": 8, "width": 1.0, "error": 1.0, "error_in": 0.9, "error_out": 1.2,
              "error_half": 0.5, "coverage": 0.9, "coverage_in": 0.91, "coverage_out": 0.8, "spearman": 0.3}  # fmt: skip
     return {"set": name, "seed": seed, "task": "regression", "figures": found | figures, "predict_us": 100.0,
-            "predict_trust_us": 150.0, "train_cpu_s": 9.0, "date": "2026-11-21", "commit": "abc",
+            "sizes": {"val": 10}, "predict_trust_us": 150.0, "train_cpu_s": 9.0, "date": "2026-11-21", "commit": "abc",
             "machine": {"cpu": "c", "cores": 2, "os": "o"}}  # fmt: skip
 
 
@@ -75,9 +75,11 @@ def test_aims_are_judged_by_the_mean_over_the_seeds():
 def test_tables_tell_misses():
     made = trust_report.tables([line("esol", 0, error_half=0.9), line("esol", 1, error_half=0.8)])
     assert "| esol | yes | yes | **no** |" in made["aims"]
+    assert made["aims"].endswith("Of 1 sets 1, 1, 0 reach the one, the other and the third; 0 reach all three.")
     assert "0.850 +- 0.071 | -15 % |" in made["errors"]
     assert "| esol | 9 | 100 | 150 | +50% |" in made["cost"]
     assert "| esol | 2 | 10 | 80% |" in made["coverage"]
+    assert f" | +- {(0.09 * (1 / 8 + 1 / 10) / 2) ** 0.5:.3f} | " in made["coverage"]
     assert "2026-11-21 (abc)" in made["origin"]
     filled = fill_tables("a\n<!-- table: cost -->\nold\n<!-- end -->\nb", made)
     assert filled == f"a\n<!-- table: cost -->\n\n{made['cost']}\n\n<!-- end -->\nb"

@@ -9,6 +9,7 @@ from sklearn.calibration import _SigmoidCalibration
 from sklearn.metrics import log_loss
 
 from molmp.errors import ConfigError, DataError
+from molmp.trust import probabilities
 from molmp.trust.evaluate import (
     calibration_error,
     coverage_by_bin,
@@ -42,12 +43,23 @@ def test_probabilities_become_honest(method):
     assert 0 < calibrated.min() <= calibrated.max() < 1
 
 
-def test_platt_is_that_of_scikit_learn():
+def test_platt_is_that_of_scikit_learn_but_for_the_prior(monkeypatch):
+    monkeypatch.setattr(probabilities, "PRIOR", 0.0)
     truth, p = overconfident(500)
     logit = np.log(p / (1 - p))
     new = np.linspace(0.01, 0.99, 50)
     want = _SigmoidCalibration().fit(logit, truth).predict(np.log(new / (1 - new)))
     np.testing.assert_allclose(Calibration.fit(truth, p).apply(new), want, atol=1e-3)
+
+
+@pytest.mark.parametrize(("count", "least", "most"), [(4, 0.6, 1.0), (100, 0.38, 0.6), (20_000, 0.32, 0.35)])
+def test_few_molecules_change_little(count, least, most):
+    slopes = []
+    for seed in range(20):
+        truth, p = overconfident(count, seed)
+        if 0 < truth.sum() < count:
+            slopes.append(Calibration.fit(truth, p).curves[0][0][0])
+    assert least < np.mean(slopes) < most
 
 
 def test_platt_undoes_what_was_done():

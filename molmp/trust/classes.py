@@ -31,7 +31,7 @@ class ClassTrust:
     >>> trust = ClassTrust.fit(np.array([0.0, 1.0] * 10), Told(np.array([0.3, 0.8] * 10)))
     >>> told = Told(np.array([0.9]))
     >>> trust.calibrated(told).round(2), trust.members(told, 0.9)
-    (array([0.98]), array([[False,  True]]))
+    (array([0.93]), array([[False,  True]]))
     """
 
     count: int

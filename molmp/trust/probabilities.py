@@ -15,6 +15,10 @@ __all__ = ["METHODS", "Calibration"]
 
 METHODS = ("platt", "isotonic")
 
+PRIOR = 50.0
+"""Molecules that are imagined beside those of the calibration, of which the network is right: what holds Platt's two
+numbers near 1 and 0, which change nothing, where there are few molecules."""
+
 TINY = 1e-7
 """Probabilities are kept this far from 0 and 1: no finite number of molecules proves certainty."""
 
@@ -24,7 +28,8 @@ class Calibration:
     """A map of probabilities to calibrated ones, of its own for each class, one against the rest.
 
     ``platt``: ``sigmoid(a logit(p) + b)``, with Platt's smoothed targets (J. Platt, Probabilistic outputs for support
-    vector machines, 1999); ``a`` is kept from falling below 0, so that the order of molecules stays.
+    vector machines, 1999), and with :data:`PRIOR`; ``a`` is kept from falling below 0, so that the order of molecules
+    stays.
     ``isotonic``: the ascending steps that fit best, linear between them (B. Zadrozny and C. Elkan, Transforming
     classifier scores into accurate multiclass probability estimates, 2002, doi:10.1145/775047.775151); needs about a
     thousand molecules.
@@ -100,9 +105,10 @@ def _platt(of_it: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np
 
     some, others = of_it.sum(), (~of_it).sum()
     target = np.where(of_it, (some + 1) / (some + 2), 1 / (others + 2))
-    # A target between 0 and 1 is a molecule of each class, weighted.
-    twice = np.tile(_logit(probabilities), 2)[:, None]
-    classes, weights = np.repeat([1, 0], len(of_it)), np.concatenate([target, 1 - target])
+    # A target between 0 and 1 is a molecule of each class, weighted; and so is one that is what the network says.
+    each = PRIOR / len(of_it)
+    weights = np.concatenate([target + each * probabilities, 1 - target + each * (1 - probabilities)])
+    twice, classes = np.tile(_logit(probabilities), 2)[:, None], np.repeat([1, 0], len(of_it))
     model = LogisticRegression(C=np.inf, max_iter=1000).fit(twice, classes, sample_weight=weights)
     return np.maximum(model.coef_[0], 0), model.intercept_
 
