@@ -3,7 +3,7 @@
 Text between ``<!-- table: NAME -->`` and ``<!-- end -->`` is replaced, everything else stays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,7 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
     """All tables of the page by name."""
     if not rows:
         return dict.fromkeys(("coverage", "errors", "aims", "cost", "origin"), "Not measured yet.")
-    by_set = {name: [row for row in rows if row["set"] == name] for name in SETS}
-    by_set = {name: some for name, some in by_set.items() if some}
+    by_set = dict(_rows_by_set(rows))
     return {
         "coverage": _coverage(by_set),
         "errors": _errors(by_set),
@@ -40,6 +39,15 @@ def tables(rows: Sequence[Row]) -> dict[str, str]:
         "cost": _cost(by_set),
         "origin": origin(rows),
     }
+
+
+def _rows_by_set(rows: Sequence[Row]) -> Iterator[tuple[str, Sequence[Row]]]:
+    """Rows by set, those that were made with the settings of the last row; sets that have none of these are marked."""
+    for name in SETS:
+        mine = [row for row in rows if row["set"] == name]
+        current = [row for row in mine if row["settings"] == rows[-1]["settings"]]
+        if mine:
+            yield (name, current) if current else (f"{name} (recipe before)", mine)
 
 
 def aims(rows: Sequence[Row]) -> tuple[bool, bool, bool]:

@@ -60,8 +60,8 @@ def line(name, seed, **figures):
     found = {"count": 10, "count_in": 8, "width": 1.0, "error": 1.0, "error_in": 0.9, "error_out": 1.2,
              "error_half": 0.5, "coverage": 0.9, "coverage_in": 0.91, "coverage_out": 0.8, "spearman": 0.3}  # fmt: skip
     return {"set": name, "seed": seed, "task": "regression", "figures": found | figures, "predict_us": 100.0,
-            "sizes": {"val": 10}, "predict_trust_us": 150.0, "train_cpu_s": 9.0, "date": "2026-11-21", "commit": "abc",
-            "machine": {"cpu": "c", "cores": 2, "os": "o"}}  # fmt: skip
+            "settings": {}, "sizes": {"val": 10}, "predict_trust_us": 150.0, "train_cpu_s": 9.0,
+            "date": "2026-11-21", "commit": "abc", "machine": {"cpu": "c", "cores": 2, "os": "o"}}  # fmt: skip
 
 
 def test_aims_are_judged_by_the_mean_over_the_seeds():
@@ -95,6 +95,13 @@ def test_committed_rows_keep_to_the_schema(row):
 def test_page_is_made_from_the_committed_rows():
     page = trust_report.PAGE.read_text("ascii")
     assert fill_tables(page, trust_report.tables(trust.load_rows()) | trust_report.neighbours(load())) == page
+
+
+def test_rows_of_different_settings_are_not_mixed():
+    old = [{**line(name, seed, error=9.0), "settings": {"epochs": 1}} for name in ("esol", "bace") for seed in (0, 1)]
+    made = trust_report.tables([*old, line("esol", 0)])["errors"]
+    assert "| esol | RMSE | 0.900 | 1.200 | 1.000 |" in made
+    assert "| bace (recipe before) | RMSE | 0.900 +- 0.000 | 1.200 +- 0.000 | 9.000 +- 0.000 |" in made
 
 
 def test_search_is_told_smallest_first():
