@@ -74,6 +74,11 @@ bench-accuracy: .venv/.dev
 bench-accuracy-report: .venv/.dev
 	$(BIN)/python -m benchmarks.accuracy_report
 
+.PHONY: bench-variants
+bench-variants: .venv/.dev
+	@test -n "$(DATA)" || { echo "make $@ DATA=folder [SETS=...] [VARIANTS=...] [SEEDS=...]"; exit 2; }
+	$(BIN)/python -m benchmarks.variants --data $(DATA) $(if $(SETS),--sets $(SETS)) $(if $(VARIANTS),--variants "$(VARIANTS)") $(if $(SEEDS),--seeds $(SEEDS))
+
 .PHONY: bench-trust bench-trust-report
 bench-trust: .venv/.dev
 	@test -n "$(DATA)" || { echo "make $@ DATA=folder [SETS=...] [SEEDS=...]: the folder with the data sets"; exit 2; }

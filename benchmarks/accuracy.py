@@ -19,14 +19,14 @@ from benchmarks.accuracy_methods import METHODS, Method, versions
 from benchmarks.accuracy_sets import SETS, Task, load_task, split_of
 from benchmarks.frame import ONE_THREAD, ROOT, commit, machine
 
-__all__ = ["RESULTS", "SCHEMA", "is_current", "load_rows", "measure", "save_row", "settings_of"]
+__all__ = ["RESULTS", "SCHEMA", "is_current", "load_rows", "measure", "measure_all", "save_row", "settings_of"]
 
 RESULTS = ROOT / "benchmarks" / "accuracy.jsonl"
 
 SCHEMA = {
     "set": str,
     "targets": list,
-    "split": str,  # column: the set's own; scaffold: balanced, drawn with the seed
+    "split": str,  # column: the set's own; scaffold, inner: see accuracy_sets.split_of
     "seed": int,
     "method": str,
     "metric": str,
@@ -55,25 +55,32 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--split", default="column")
     options = parser.parse_args()
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    measure_all(options.data, options.sets.split(","), options.split, seeds, options.methods.split(","))
+
+
+def measure_all(
+    data: Path, sets: Sequence[str], kind: str, seeds: Sequence[int], names: Sequence[str],
+    methods: Mapping[str, Method] = METHODS, path: Path = RESULTS,
+) -> None:  # fmt: skip
+    """Measure and save every line that the file ``path`` lacks, seed after seed on each set."""
     os.environ |= ONE_THREAD
-    methods, seeds = options.methods.split(","), [int(seed) for seed in options.seeds.split(",")]
-    for name in options.sets.split(","):
-        wanted = [(m, s) for s in seeds for m in methods if not is_there(load_rows(), name, options.split, s, m)]
-        if not wanted:
-            continue
-        task = load_task(name, options.data)
+    for name in sets:
+        wanted = [(m, s) for s in seeds for m in names if not is_there(load_rows(path), name, kind, s, m, methods)]
+        task = load_task(name, data) if wanted else None
         for method, seed in wanted:
-            row = measure(task, options.split, seed, method)
-            save_row(row)
+            assert task is not None
+            row = measure(task, kind, seed, method, methods)
+            save_row(row, path)
             what = f"{row['metric']} {row['value']:.4f}  {row['cpu_s']:.0f} s"
             print(f"{name:32} {method:12} seed {seed}  {what}", flush=True)
 
 
-def measure(task: Task, kind: str, seed: int, name: str) -> dict[str, Any]:
+def measure(task: Task, kind: str, seed: int, name: str, methods: Mapping[str, Method] = METHODS) -> dict[str, Any]:
     """Let one method learn and predict; the line for the results file."""
     from molmp.training.metrics import evaluate
 
-    method, dataset = METHODS[name], task.dataset
+    method, dataset = methods[name], task.dataset
     split = split_of(task, kind, seed)
     wall, cpu = time.perf_counter(), _cpu_seconds()
     predictions = method.run(task, split, seed)
@@ -90,17 +97,24 @@ def measure(task: Task, kind: str, seed: int, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def is_there(rows: Sequence[Mapping[str, Any]], *key: Any) -> bool:
+def is_there(
+    rows: Sequence[Mapping[str, Any]], name: str, kind: str, seed: int, method: str,
+    methods: Mapping[str, Method] = METHODS,
+) -> bool:  # fmt: skip
     """Whether the file has this line, made with the settings that the method has now."""
-    return any(tuple(row[k] for k in KEY) == key and is_current(row) for row in rows)
+    key = (name, kind, seed, method)
+    return any(tuple(row[k] for k in KEY) == key and is_current(row, methods) for row in rows)
 
 
-def is_current(row: Mapping[str, Any]) -> bool:
+def is_current(row: Mapping[str, Any], methods: Mapping[str, Method] = METHODS) -> bool:
     """Whether a line was made with the settings that its method has now; an option that is newer changes nothing.
 
     Lines that were not measured here are what they are.
     """
-    return row["origin"] != "measured here" or _agree(row["settings"], settings_of(METHODS[row["method"]]))
+    if row["origin"] != "measured here":
+        return True
+    now = settings_of(methods[row["method"]])
+    return row["settings"].get("recipe") == now.get("recipe") and _agree(row["settings"], now)
 
 
 def _agree(then: Any, now: Any) -> bool:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,11 @@ from molmp.nn.config import ModelConfig
 from molmp.tables.splits import Split
 from molmp.training.config import TrainConfig
 
-__all__ = ["METHODS", "Method"]
+if TYPE_CHECKING:
+    from molmp.training.problem import Problem
+    from molmp.training.run import Trained
+
+__all__ = ["METHODS", "Learn", "Method", "learn", "molmp"]
 
 Learned = list[np.ndarray]
 
@@ -37,8 +41,25 @@ class Method:
     env: str = "molmp"
 
 
-def molmp(network: Mapping[str, Any], training: Mapping[str, Any], features: str = DEFAULT_FEATURES) -> Method:
-    """What `molmp train` does with these options, defaults for all others."""
+RECIPE = 2
+"""Raised with every change of what the same options do, so that its lines are measured again: 1 had no shares."""
+
+Learn = Callable[["Problem", ModelConfig, TrainConfig], "Trained"]
+
+
+def learn(problem: "Problem", network: ModelConfig, config: TrainConfig) -> "Trained":
+    """Train on the CPU."""
+    from molmp.training.run import Trained, train
+
+    *_, trained = train(problem, network, config, device="cpu")
+    assert isinstance(trained, Trained)
+    return trained
+
+
+def molmp(
+    network: Mapping[str, Any], training: Mapping[str, Any], features: str = DEFAULT_FEATURES, how: Learn = learn
+) -> Method:
+    """What `molmp train` does with these options, defaults for all others; ``how`` to do it in another way."""
 
     def configs(seed: int) -> tuple[ModelConfig, TrainConfig]:
         return ModelConfig(**network), TrainConfig(**training, seed=seed)
@@ -46,18 +67,16 @@ def molmp(network: Mapping[str, Any], training: Mapping[str, Any], features: str
     def run(task: Task, split: Split, seed: int) -> Learned:
         from molmp.chem.featurize import GraphOptions, featurize
         from molmp.training.problem import dataset_problem
-        from molmp.training.run import Trained, train
 
         options = GraphOptions(features=features)
         problem = dataset_problem(task.dataset, featurize(task.dataset.smiles, options), options, split, {})
-        *_, trained = train(problem, *configs(seed), device="cpu")
-        assert isinstance(trained, Trained)
+        trained = how(problem, *configs(seed))
         assert np.array_equal(trained.parts["test"], split.test)
         return trained.predictions["test"]
 
     def settings() -> dict[str, Any]:
         return {"network": asdict(configs(0)[0]), "training": asdict(configs(0)[1]) | {"seed": None},
-                "features": features}  # fmt: skip
+                "features": features, "recipe": RECIPE} | ({} if how is learn else {"how": how.__name__})  # fmt: skip
 
     return Method(run, settings)
 

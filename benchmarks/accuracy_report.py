@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import variants_report
 from benchmarks.accuracy import RESULTS, is_current, load_rows
 from benchmarks.accuracy_sets import PUBLISHED, SETS
 from benchmarks.tables import markdown, number, origin
+from benchmarks.variants import load_variant_rows
 from molmp.training.metrics import LOWER_IS_BETTER
 
 __all__ = ["PAGE", "Scores", "fill", "gain", "tables"]
@@ -62,7 +64,7 @@ Table = dict[str, dict[str, Scores]]
 
 def main() -> None:
     rows = load_rows()
-    PAGE.write_text(fill(PAGE.read_text("ascii"), rows), "ascii")
+    PAGE.write_text(fill(PAGE.read_text("ascii"), rows, load_variant_rows()), "ascii")
     plot(collect(rows, "column"), PLOT)
 
 
@@ -81,9 +83,9 @@ def collect(rows: Sequence[Mapping[str, Any]], split: str) -> Table:
     return found
 
 
-def fill(text: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def fill(text: str, rows: Sequence[Mapping[str, Any]], of_variants: Sequence[Mapping[str, Any]]) -> str:
     """Write every table into its place in the page."""
-    made = tables(rows)
+    made = tables(rows) | {"variants": variants_report.table(of_variants)}
     return re.sub(
         r"<!-- table: (\w+) -->.*?<!-- end -->",
         lambda m: f"<!-- table: {m[1]} -->\n\n{made[m[1]]}\n\n<!-- end -->",

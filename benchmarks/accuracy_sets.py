@@ -80,6 +80,10 @@ K. Huang et al., Therapeutics Data Commons, 2021, arXiv 2102.09548. Read in 2026
 """
 
 
+INNER = (0.75, 0.125, 0.125)
+"""Sizes of the parts of the split ``inner``."""
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """A set as it was read."""
@@ -110,15 +114,20 @@ def split_of(task: Task, kind: str, seed: int) -> Split:
     """Rows of each part.
 
     ``column``: the set's own; where it has no validation rows, an eighth of the training rows is drawn with ``seed``.
-    ``scaffold``: balanced scaffolds, all three parts drawn with ``seed``.
+    ``scaffold``: balanced scaffolds, all three parts drawn with ``seed``. ``inner``: the set's own test rows are left
+    out, the other rows split by balanced scaffolds with ``seed``; what is chosen by it has not seen those test rows.
     """
     if kind == "scaffold":
         return make_split("scaffold", task.dataset.smiles, seed=seed, rows=task.rows)
-    if kind != "column":
-        raise ConfigError(f"no split {kind!r}; there are column, scaffold")
+    if kind not in ("column", "inner"):
+        raise ConfigError(f"no split {kind!r}; there are column, scaffold, inner")
     assert task.dataset.split is not None
     words = np.array(task.dataset.split)[task.rows]
     train, val, test = (task.rows[np.isin(words, part)] for part in ("train", ("val", "valid"), "test"))
+    if kind == "inner":
+        rows = np.sort(np.concatenate([train, val]))
+        rows = rows[~np.isnan(task.dataset.targets[rows]).all(axis=1)]
+        return make_split("scaffold", task.dataset.smiles, sizes=INNER, seed=seed, rows=rows)
     if not len(val):
         val = np.sort(np.random.default_rng(seed).choice(train, round(len(train) / 8), replace=False))
         train = np.setdiff1d(train, val)

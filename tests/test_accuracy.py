@@ -10,10 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import accuracy, accuracy_report  # noqa: E402
+from benchmarks import accuracy, accuracy_report, variants_report  # noqa: E402
 from benchmarks.accuracy_methods import METHODS  # noqa: E402
 from benchmarks.accuracy_report import Scores, gain  # noqa: E402
 from benchmarks.accuracy_sets import SETS, load_task, split_of  # noqa: E402
+from benchmarks.variants import load_variant_rows  # noqa: E402
 from molmp.errors import ConfigError  # noqa: E402
 
 
@@ -59,6 +60,35 @@ def test_the_mean_is_that_of_the_training_rows(data):
     assert values.shape == split.test.shape
 
 
+def test_the_inner_split_leaves_out_the_test_rows_and_keeps_scaffolds_together(data):
+    rings = [f"{'C' * (i % 3 + 1)}C1CC{'C' * (i % 11)}1" for i in range(40)]
+    lines = [f"{smiles},{i % 9 * -0.5},{'test' if i % 5 == 0 else 'train'}" for i, smiles in enumerate(rings)]
+    (data / "esol.csv").write_text("\n".join(["smiles,logs,split", *lines, "C,,train"]) + "\n")
+    task = load_task("esol", data)
+    split, again, other = (split_of(task, "inner", seed) for seed in (0, 0, 1))
+    used = np.concatenate(split)
+    assert sorted(used.tolist()) == [i for i in range(40) if i % 5], "neither test rows nor rows without a label"
+    assert all(np.array_equal(a, b) for a, b in zip(split, again, strict=True))
+    assert not np.array_equal(split.test, other.test)
+    scaffolds = [{i % 11 for i in part.tolist()} for part in split]
+    assert not any(a & b for n, a in enumerate(scaffolds) for b in scaffolds[:n])
+
+
+def variant(name, method, seed, value, metric="rmse", cpu=1.0, origin="elsewhere"):
+    return {"set": name, "seed": seed, "method": method, "value": value, "metric": metric, "cpu_s": cpu,
+            "origin": origin, "settings": {}}  # fmt: skip
+
+
+def test_the_table_of_variants_compares_the_same_set_and_seed():
+    rows = [variant("esol", "default", s, 1.0 + s) for s in (0, 1)]
+    rows += [variant("herg", "default", 0, 0.8, "roc_auc"), variant("herg", "width 128", 0, 0.9, "roc_auc", 2.0)]
+    rows += [variant("esol", "width 128", s, v, cpu=8.0) for s, v in ((0, 2.0), (1, 4.0), (2, 0.1))]
+    made = variants_report.table(rows).splitlines()
+    assert made[2:] == ["| width 128 | 1.000 | 0.500 (herg) | 2.000 (esol) | 1 of 2 | 3 | 4.0 |"]
+    older = [row | {"origin": "measured here", "settings": {"recipe": 1}} for row in rows]
+    assert variants_report.table(older) == variants_report.table([]) == "Not measured yet."
+
+
 def test_words_that_are_no_set_or_split(data):
     with pytest.raises(ConfigError, match="no set 'esoll'"):
         load_task("esoll", data)
@@ -89,7 +119,9 @@ def test_summary_counts_sets():
 
 
 @pytest.mark.parametrize(
-    "row", accuracy.load_rows(), ids=lambda r: f"{r['set']}-{r['split']}-{r['method']}-{r['seed']}"
+    "row",
+    accuracy.load_rows() + load_variant_rows(),
+    ids=lambda r: f"{r['set']}-{r['split']}-{r['method']}-{r['seed']}",
 )
 def test_committed_rows_keep_to_the_schema(row):
     assert list(row) == list(accuracy.SCHEMA)
@@ -102,16 +134,23 @@ def test_committed_rows_keep_to_the_schema(row):
 
 def test_page_is_made_from_the_committed_rows():
     page = accuracy_report.PAGE.read_text("ascii")
-    assert accuracy_report.fill(page, accuracy.load_rows()) == page
+    assert accuracy_report.fill(page, accuracy.load_rows(), load_variant_rows()) == page
 
 
 def test_lines_of_an_older_recipe_are_measured_again_and_left_out():
     now = accuracy.settings_of(METHODS["molmp"])
     older = now | {"training": now["training"] | {"epochs": 7}}
     before = now | {"training": {name: value for name, value in now["training"].items() if name != "loss"}}
+    other = {name: value for name, value in now.items() if name != "recipe"}
     gone = now | {"training": now["training"] | {"cleverness": 1}}
     lines = [line("esol", "molmp", 0, 0.8) | {"origin": "measured here", "settings": s}
-             for s in (now, before, older, gone)]  # fmt: skip
-    assert [accuracy.is_current(one) for one in lines] == [True, True, False, False]
-    assert [accuracy.is_there([one], "esol", "column", 0, "molmp") for one in lines] == [True, True, False, False]
+             for s in (now, before, older, gone, other)]  # fmt: skip
+    assert [accuracy.is_current(one) for one in lines] == [True, True, False, False, False]
+    assert [accuracy.is_there([one], "esol", "column", 0, "molmp") for one in lines] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
     assert accuracy_report.collect(lines[2:], "column") == {}
