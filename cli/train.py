@@ -88,6 +88,13 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
     TrainConfig,
     "Epochs without a better validation score before training stops, the best epoch kept; 0: never, the last kept.",
 )
+@click.option(
+    "--refit/--no-refit",
+    default=TrainConfig.refit,
+    show_default=True,
+    help="Networks of the model learn from validation molecules too, once others have told how good they are; not with "
+    "--patience or --folds.",
+)
 @_number("ensemble", TrainConfig, "Networks to train; their mean is the prediction.")
 @click.option(
     "--precision",
@@ -160,7 +167,8 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
             problem, model, config, device=settings["device"], ranks=ranks, checkpoints=checkpoints, start=start
         )
         with deterministic(settings["deterministic"]):
-            trained = follow(records, len(problem.split.train), config.epochs, metric)
+            learned = [problem.split.train, *([problem.split.val] if config.refits(len(problem.folds)) else [])]
+            trained = follow(records, sum(map(len, learned)), config.epochs, metric)
         if folder is None:  # the main process writes what all have found
             return
         trained = with_background(trained, problem, dataset.smiles)

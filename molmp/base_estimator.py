@@ -52,6 +52,7 @@ class MPNNBase(BaseEstimator):
         batch_size: int = TrainConfig.batch_size,
         lr: float = TrainConfig.lr,
         patience: int = TrainConfig.patience,
+        refit: bool = TrainConfig.refit,
         ensemble: int = TrainConfig.ensemble,
         loss: str = TrainConfig.loss,
         quantiles: tuple[float, ...] = TrainConfig.quantiles,
@@ -88,6 +89,7 @@ class MPNNBase(BaseEstimator):
         self.batch_size = batch_size
         self.lr = lr
         self.patience = patience
+        self.refit = refit
         self.ensemble = ensemble
         self.loss = loss
         self.quantiles = quantiles
@@ -112,7 +114,8 @@ class MPNNBase(BaseEstimator):
         network = ModelConfig(**{f.name: params[f.name] for f in fields(ModelConfig) if f.name in params})
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
-            ensemble=self.ensemble, seed=self.random_state, loss=self.loss, quantiles=tuple(self.quantiles),
+            refit=self.refit, ensemble=self.ensemble, seed=self.random_state, loss=self.loss,
+            quantiles=tuple(self.quantiles),
             class_weight=self.class_weight, task_weights=self.task_weights, threshold=self.threshold,
             freeze=self.freeze,
         )  # fmt: skip

@@ -25,9 +25,9 @@ class MPNNRegressor(RegressorMixin, MPNNBase):
 
     Parameters are those of :class:`~molmp.nn.model.ModelConfig`, :class:`~molmp.training.config.TrainConfig` and
     :class:`~molmp.chem.featurize.GraphOptions`, and ``validation_fraction``: the share of the molecules, drawn with
-    ``random_state``, that takes no part in fitting; with ``patience`` it chooses the best epoch. ``keep_molecules``:
-    how the model remembers the molecules that others are compared with, by their ``smiles``, by ``rows`` (of ``X``,
-    from 1) or not at all (``none``).
+    ``random_state``, that tells how good the networks are; in the end they learn from it too, but for ``refit=False``
+    and for ``patience``, where it chooses the best epoch. ``keep_molecules``: how the model remembers the molecules
+    that others are compared with, by their ``smiles``, by ``rows`` (of ``X``, from 1) or not at all (``none``).
 
     Attributes
     ----------

@@ -28,6 +28,7 @@ def recipe(bundle: Bundle) -> str:
         f"width {network.hidden}, {network.readout}",
         f"features {bundle.options.features}{_views(bundle)}",
         f"loss {bundle.targets.loss}",
+        *(["refitted with the validation molecules"] if "val" in bundle.learned_from else []),
         f"{training.epochs} epochs of batches of {training.batch_size}, learning rate {training.lr:g}",
     ]
     for target in bundle.targets.items:
@@ -69,6 +70,10 @@ def describe_in_words(bundle: Bundle) -> str:
         lines.append(("data", f"{data['file']}, {data['rows']:,} rows{digest}"))
     if "split_rows" in data:
         lines.append(("split", ", ".join(f"{name} {rows:,}" for name, rows in data["split_rows"].items())))
+    if "val" in bundle.learned_from:
+        lines.append(
+            ("", "the networks learned from train and val; val below is of others, that learned from train alone")
+        )
     for part in ("val", "test"):
         scores = bundle.metrics.get(part, {})
         known = [f"{name} {value:.4f}" for name, value in scores.items() if value is not None]

@@ -30,6 +30,7 @@ def index_page(bundle: Bundle, name: str, limits: Limits) -> str:
     test = {key: value for key, value in bundle.metrics.get("test", {}).items() if value is not None}
     return render_page(
         "serve.html", name=name or ", ".join(bundle.targets.names[:3]), bundle=bundle, limits=limits, test=test,
+        learned=sum(rows for part, rows in bundle.data.get("split_rows", {}).items() if part in bundle.learned_from),
         examples="\n".join(_examples(bundle)), model=json.dumps(_model(bundle)),
         coverages={f"{100 * share:g} %": share for share in COVERAGES} if bundle.trust else {}, coverage=COVERAGE,
     )  # fmt: skip

@@ -40,12 +40,12 @@ CHUNK = 4_096
 PLAIN = GraphOptions()
 
 
-def score_baselines(problem: Problem, smiles: Sequence[str], seed: int = 0) -> dict[str, Any]:
+def score_baselines(problem: Problem, smiles: Sequence[str], seed: int = 0, refit: bool = False) -> dict[str, Any]:
     """Score the mean and a random forest on the test molecules, as :func:`molmp.training.run.train` scores networks.
 
-    Both learn from the training rows alone, in cross-validation those of each fold; a bound such as ``>5`` counts as
-    its value when they learn and as a bound when they are scored. The forest is that of L. Breiman, Random forests,
-    2001, doi:10.1023/A:1010933404324, on how often each circular environment occurs (Morgan counts).
+    Both learn from the rows that the networks learn from, in cross-validation those of each fold; a bound such as
+    ``>5`` counts as its value when they learn and as a bound when they are scored. The forest is that of L. Breiman,
+    Random forests, 2001, doi:10.1023/A:1010933404324, on how often each circular environment occurs (Morgan counts).
 
     Parameters
     ----------
@@ -53,19 +53,21 @@ def score_baselines(problem: Problem, smiles: Sequence[str], seed: int = 0) -> d
         Of all input rows.
     seed
         Decides the trees, and which rows they learn from where there are too many.
+    refit
+        Whether validation rows are learned from too.
 
     Returns
     -------
     ``mean`` and ``forest``, each with ``test`` (metrics, mean over the targets) and ``per_target``; ``forest`` has as
     ``about`` what it was, in words. Nothing where no test molecule has a label.
     """
-    folds = network_parts(problem, 1)
+    folds = [own for own in network_parts(problem, 1, refit) if len(own["test"])]
     tested = np.unique(np.concatenate([fold["test"] for fold in folds]))
     labels = problem.labels[problem.featurized.rows]
     if np.isnan(labels[tested]).all():
         return {}
     weights = np.ones(len(labels)) if problem.weights is None else problem.weights[problem.featurized.rows]
-    trains = [fold["train"][weights[fold["train"]] > 0] for fold in folds]
+    trains = [fold["learns"][weights[fold["learns"]] > 0] for fold in folds]
     learned = [_drawn(rows, MOST_ROWS, seed) for rows in trains]
     used = np.unique(np.concatenate([tested, *learned]))
     counts = morgan_counts([smiles[row] for row in problem.featurized.rows[used]], problem.options)
@@ -105,7 +107,8 @@ def with_background(trained: Trained, problem: Problem, smiles: Sequence[str]) -
     ``baselines``: what :func:`score_baselines` gives; ``labels``: what
     :func:`~molmp.training.label_summary.summarize_labels` does.
     """
-    baselines = score_baselines(problem, smiles, trained.bundle.training.seed)
+    training = trained.bundle.training
+    baselines = score_baselines(problem, smiles, training.seed, training.refits(len(problem.folds)))
     labels = summarize_labels(problem, trained.parts)
     metrics = {**trained.bundle.metrics, "baselines": baselines, "labels": labels}
     return trained._replace(bundle=replace(trained.bundle, metrics=metrics))

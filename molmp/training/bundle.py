@@ -40,13 +40,18 @@ class Bundle:
     members: tuple[Mapping[str, torch.Tensor], ...]
     """Weights of each network of the ensemble, on the CPU."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """The training file: name, sha256, rows, sizes of the split."""
+    """The training file: name, sha256, rows, sizes of the split, and which of its parts were learned from."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """As in ``metrics.json``."""
     trust: Trust | None = None
     """How far to believe it; None for a model of molmp 0.1."""
     versions: Mapping[str, str] = field(default_factory=lambda: versions())
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def learned_from(self) -> tuple[str, ...]:
+        """The parts of the data that the networks have learned from: ``train``, with refit also ``val``."""
+        return tuple(self.data.get("learned_from", ("train",)))
 
     def models(self, device: torch.device | str = "cpu") -> list[MoleculeModel]:
         """Build the networks on ``device``, in evaluation mode."""

@@ -43,14 +43,14 @@ def calibrate(
     problem: Problem, examples: Examples, each: Sequence[Mapping[str, np.ndarray]], parts: Mapping[str, np.ndarray],
     answers: Mapping[str, Sequence[Answered]], model: MoleculeModel,
 ) -> Calibrated:  # fmt: skip
-    """Calibrate on the validation part; with folds on all molecules, each answered by networks that did not see it.
+    """Calibrate on the validation part, each molecule answered by networks that did not see it.
 
     Parameters
     ----------
     each
         The parts of each network, as places in the graphs; ``parts`` those of all together, ``answers`` for them.
     model
-        The first network, whose fingerprints tell distances.
+        The first network of the model, whose fingerprints tell distances.
 
     Labels that are bounds, and those without weight, calibrate nothing.
     """
@@ -91,19 +91,24 @@ def _domain(
     problem: Problem, examples: Examples, each: Sequence[Mapping[str, np.ndarray]], parts: Mapping[str, np.ndarray],
     model: MoleculeModel,
 ) -> tuple[Domain, dict[str, Verdict | None]]:  # fmt: skip
-    """The domain of the model, and what it says of the other parts: with folds, that of each fold of its own."""
-    useful = (~np.isnan(examples.labels) & (examples.weights > 0)).any(axis=1)
+    """The domain of the model, and what it says of the other parts.
+
+    Molecules that some networks learned from are compared with those alone that the networks speaking for them know.
+    """
+    useful = np.flatnonzero((~np.isnan(examples.labels) & (examples.weights > 0)).any(axis=1))
 
     def learned(rows: np.ndarray) -> np.ndarray:
         return fingerprints(model, examples.graphs.batch, rows)
 
-    train = parts["train"][useful[parts["train"]]]
+    train = np.intersect1d(np.concatenate([own["learns"] for own in each]), useful)
     points = np.sort(stable_rng(0).permutation(len(train))[:POINTS])
     whole = _fit(problem, examples, train, learned(train[points]) if len(train) > 1 else None)
     verdicts: dict[str, Verdict | None] = {}
     for part in ("val", "test"):
-        if problem.folds and not all(np.array_equal(own[part], parts[part]) for own in each):
-            folds = [(own["train"][useful[own["train"]]], own[part]) for own in each]
+        speakers = [own for own in each if len(own[part])]
+        seen = any(np.isin(own[part], train).any() for own in speakers)
+        if seen or not all(np.array_equal(own[part], parts[part]) for own in speakers):
+            folds = [(np.intersect1d(own["learns"], useful), own[part]) for own in speakers]
             verdicts[part] = _judge_folds(problem, examples, train, parts[part], folds)
         else:
             verdicts[part] = _judge(problem, whole, parts[part], learned)

@@ -43,6 +43,10 @@ class TrainConfig:
     patience: int = 0
     """Epochs without a better validation score after which training stops; each network then keeps its best epoch.
     0: never; it keeps its last epoch, where the learning rate is low, and validation molecules choose no weight."""
+    refit: bool = True
+    """Whether a second set of networks, which are the model, learns from training and validation molecules together.
+    The first tells what only molecules that were not seen can: validation metrics, shares, thresholds and trust. Not
+    where ``patience`` lets validation molecules choose the epoch, nor with folds."""
     ensemble: int = 3
     """Networks trained together from different initial weights; their mean is the prediction, see
     :mod:`molmp.training.shares`."""
@@ -76,6 +80,7 @@ class TrainConfig:
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("weight_decay", "patience", "seed"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("refit", isinstance(self.refit, bool), "true or false")
         self._check("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
         self._check("precision", self.precision in PRECISIONS, f"one of {listed(PRECISIONS)}")
         for name, allowed in CHOICES.items():
@@ -85,6 +90,10 @@ class TrainConfig:
         weights = [] if self.task_weights is None else self.task_weights.values()
         self._check("task_weights", all(0 < weight < math.inf for weight in weights), "numbers above 0")
         object.__setattr__(self, "quantiles", check_quantiles(self.quantiles))
+
+    def refits(self, num_folds: int) -> bool:
+        """Whether the model learns from validation molecules too, in the end."""
+        return self.refit and not self.patience and not num_folds
 
     @property
     def frozen_parts(self) -> int:

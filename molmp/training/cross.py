@@ -20,12 +20,22 @@ __all__ = ["PARTS", "answer_of_some", "network_parts", "score", "spread", "union
 PARTS = ("train", "val", "test")
 
 
-def network_parts(problem: Problem, ensemble: int) -> list[dict[str, np.ndarray]]:
-    """For each network the places, in the graphs, of the rows of its parts: ``ensemble`` networks for each fold."""
+def network_parts(problem: Problem, ensemble: int, refit: bool = False) -> list[dict[str, np.ndarray]]:
+    """For each network the places, in the graphs, of the rows of its parts: ``ensemble`` networks for each fold.
+
+    ``learns`` are the rows that a network learns from, the other parts those that it speaks for. With ``refit`` the
+    networks of the model come last: they learn from training and validation rows and speak for the test, the others for
+    all else.
+    """
     splits = problem.folds or (problem.split,)
     readable = problem.featurized.rows
     of_folds = [{part: np.flatnonzero(np.isin(readable, getattr(split, part))) for part in PARTS} for split in splits]
-    return [places for places in of_folds for _ in range(ensemble)]
+    each = [{"learns": places["train"], **places} for places in of_folds]
+    if refit:
+        (first,) = each
+        none, both = first["test"][:0], np.union1d(first["train"], first["val"])
+        each = [first | {"test": none}, {"learns": both, "train": none, "val": none, "test": first["test"]}]
+    return [places for places in each for _ in range(ensemble)]
 
 
 def union(each: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -206,7 +206,10 @@ def _seed(*numbers: int) -> int:
 
 
 def _judge(learner: _Learner, examples: Examples, config: TrainConfig, place: Place, started: float) -> list[Epoch]:
-    """Score every network after an epoch, and keep the weights: of all, or of those that are better than before."""
+    """Score the networks after an epoch, and keep the weights: of all, or of those that are better than before.
+
+    There is no record of networks without validation rows.
+    """
     members, ranks, records = learner.members, learner.ranks, []
     learner.alarm.check(place.epoch)
     train_losses = ranks.mean(place.totals) / [len(plan.train) for plan in learner.plans]
@@ -222,7 +225,8 @@ def _judge(learner: _Learner, examples: Examples, config: TrainConfig, place: Pl
         if kept := criterion < place.best[e].criterion or not config.patience:
             place.best[e] = Best(criterion, place.epoch, members.weights(e))
         speed = len(learner.rows) / seconds
-        records.append(Epoch(e, place.epoch, train_loss, val_loss, val_score, kept, learner.rate, seconds, speed))
+        if len(learner.plans[e].val):
+            records.append(Epoch(e, place.epoch, train_loss, val_loss, val_score, kept, learner.rate, seconds, speed))
     return records
 
 

@@ -94,8 +94,10 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     state = None if checkpoints is None else _last_state(checkpoints, problem, network, config, where, ranks, start)
     check_freeze(config, network, start)
     graphs = graphs_for(network, problem.featurized.graphs, where)
-    each = network_parts(problem, config.ensemble)
-    examples, plans = _material(problem, config, graphs, each, start)
+    refit = config.refits(len(problem.folds))
+    each = network_parts(problem, config.ensemble, refit)
+    judges = config.ensemble * max(len(problem.folds), 1)  # networks that speak for validation molecules
+    examples, plans = _material(problem, config, graphs, each, judges, start)
     network = replace(network, num_features=graphs.num_features)
     models = _networks(problem, network, config, examples.targets, plans, start)
     members = Members([model.to(where) for model in models])
@@ -104,7 +106,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         if isinstance(record, Epoch):
             epochs.append(record)
         yield record
-    for member in range(len(plans)):
+    for member in range(judges):
         yield _done([epoch for epoch in epochs if epoch.member == member])
     parts = union(each)
     outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
@@ -114,13 +116,15 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         targets = tune_thresholds(examples.targets, examples.labels[parts["val"]], answers["val"])
         examples = replace(examples, targets=targets)
         answers, metrics = score(examples, outputs, each, len(problem.folds))
-    weights = tuple({name: t.cpu() for name, t in members.weights(member).items()} for member in range(len(plans)))
+    kept = range(judges if refit else 0, len(plans))
+    weights = tuple({name: t.cpu() for name, t in members.weights(member).items()} for member in kept)
     sizes = {name: len(rows) for name, rows in parts.items()}
     models[0].load_state_dict(weights[0])
     calibrated = calibrate(problem, examples, each[:: config.ensemble], parts, answers, models[0].to(where))
     bundle = Bundle(
         targets=examples.targets, options=replace(problem.options, bits=False), network=network, training=config,
-        members=weights, data=dict(problem.data) | {"split_rows": sizes},
+        members=weights,
+        data=dict(problem.data) | {"split_rows": sizes, "learned_from": ["train", "val"] if refit else ["train"]},
         metrics=metrics | {"trust": calibrated.figures}, trust=calibrated.trust,
     )  # fmt: skip
     used = {name: problem.featurized.rows[rows] for name, rows in parts.items()}
@@ -128,18 +132,18 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
 
 
 def _material(problem: Problem, config: TrainConfig, graphs: DeviceGraphs, each: Sequence[Mapping[str, np.ndarray]],
-              start: Start | None) -> tuple[Examples, list[Plan]]:  # fmt: skip
-    """What there is to learn, and which rows each network learns from."""
+              judges: int, start: Start | None) -> tuple[Examples, list[Plan]]:  # fmt: skip
+    """What there is to learn, and which rows each network learns from; nothing here sees a label that judges."""
     labels = problem.labels[problem.featurized.rows]
     weights = np.ones(len(labels)) if problem.weights is None else problem.weights[problem.featurized.rows]
     sides = None if problem.sides is None else problem.sides[problem.featurized.rows]
-    for fold, own in enumerate(each[:: config.ensemble], start=1):
+    for fold, own in enumerate(each[: judges : config.ensemble], start=1):
         check_parts(own, labels, problem.targets, f" in fold {fold}" if problem.folds else "")
     counts = (~np.isnan(labels)).any(axis=1) & (weights > 0)
     plans = [
-        Plan(config.seed + member, own["train"][counts[own["train"]]], own["val"]) for member, own in enumerate(each)
+        Plan(config.seed + member, own["learns"][counts[own["learns"]]], own["val"]) for member, own in enumerate(each)
     ]
-    useful = np.unique(np.concatenate([plan.train for plan in plans]))
+    useful = np.unique(np.concatenate([plan.train for plan in plans[:judges]]))
     targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(
         labels[useful], None if sides is None else sides[useful]
     )

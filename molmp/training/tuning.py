@@ -71,7 +71,7 @@ def tune(
     DataError
         There is nothing to learn from, or the main metric is undefined in every fold.
     """
-    network, config = network or ModelConfig(), config or TrainConfig()
+    network, config = network or ModelConfig(), replace(config or TrainConfig(), refit=False)
     _check(trials, minutes, search, pruner)
     trials = 30 if trials is None and minutes is None else trials
     deadline = math.inf if minutes is None else monotonic() + 60 * minutes

@@ -40,7 +40,10 @@ def predict_outputs(members: Members, graphs: DeviceGraphs, rows: np.ndarray) ->
 
 
 def validate_members(members: Members, examples: Examples, plans: Sequence[Plan]) -> np.ndarray:
-    """Loss and main metric of each network on its own validation rows, shape ``(E, 2)``; NaN where not finite."""
+    """Loss and main metric of each network on its own validation rows, shape ``(E, 2)``; NaN where not finite.
+
+    Without such rows the loss is 0.
+    """
     rows = np.unique(np.concatenate([plan.val for plan in plans]))
     outputs_EnO = predict_outputs(members, examples.graphs, rows)
     return np.array([
@@ -51,6 +54,8 @@ def validate_members(members: Members, examples: Examples, plans: Sequence[Plan]
 
 def _score(outputs_nO: np.ndarray, examples: Examples, rows: np.ndarray) -> tuple[float, float]:
     targets = examples.targets
+    if not len(rows):
+        return 0.0, math.nan
     if not np.isfinite(outputs_nO).all():
         return math.nan, math.nan
     loss = objective(targets)(torch.from_numpy(outputs_nO), examples.known("cpu").at(torch.from_numpy(rows)))
