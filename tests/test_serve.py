@@ -176,10 +176,10 @@ TABLE = b'id,SMILES,note\n007,CCO,"a, b"\nNA,C1CC,\nragged,C\n5,[Na+].[Cl-],=1+1
 
 
 @pytest.mark.parametrize(("name", "content"), [
-    ("my.csv", TABLE), ("my.csv.gz", gzip.compress(TABLE)), ("my.tsv", TABLE.replace(b",", b"\t")),
+    ("my.csv", TABLE), ("my.csv.gz", gzip.compress(TABLE, mtime=0)), ("my.tsv", TABLE.replace(b",", b"\t")),
     ("m.smi", b"CCO ethanol\nC1CC broken\n"), ("m.smi", b"CCO\tethanol\nCC\tx\n"), ("../../etc/passwd", TABLE),
     ("latin.csv", b"smiles,n\nCCO,\xe9\n"), ("crlf.csv", b"smiles\r\nC\r\n"),
-])  # fmt: skip
+], ids=["csv", "gz", "tsv", "smi", "smi with tabs", "a path", "latin", "crlf"])  # fmt: skip
 def test_a_table_comes_back_as_molmp_predict_writes_it(client, predictor, tmp_path, name, content):
     path = tmp_path / name.rpartition("/")[2]
     path.write_bytes(content)
@@ -198,7 +198,7 @@ def test_names_and_classes_of_a_model_are_no_formulas_in_the_csv():
     assert all(cell.lstrip('"').startswith(("smiles", "'=", "error")) for cell in head.split(","))
 
 
-BOMB = gzip.compress(b"smiles\n" + b"C\n" * 6_000_000)
+BOMB = gzip.compress(b"smiles\n" + b"C\n" * 6_000_000, mtime=0)
 
 REFUSED = {
     "nothing": (b"", 422, "the table is empty"),
