@@ -105,6 +105,13 @@ def test_calibrated_on_the_first_set(trained: Trained) -> None:
     assert trained.bundle.metrics["val"]["mae"] == pytest.approx(np.abs(errors).mean())
 
 
+def test_shares_are_those_of_the_first_set(trained: Trained) -> None:
+    worst = {h["member"]: h["val_score"] for h in trained.history if h["epoch"] == CONFIG.epochs}
+    (target,) = trained.bundle.targets.items
+    assert len(target.shares) == CONFIG.ensemble
+    assert np.argsort(target.shares).tolist() == sorted(worst, key=lambda member: -worst[member])
+
+
 @pytest.mark.parametrize("config", [ONE_SET, replace(CONFIG, patience=2)], ids=["asked", "patience"])
 def test_one_set(config: TrainConfig) -> None:
     one = finish(carbons(), config=config)

@@ -207,7 +207,7 @@ def test_begins_anew_without_being_asked_to_resume(whole: Trained, tmp_path: Pat
     told: list[str] = []
     with Checkpoints(tmp_path / "run.resume", tell=told.append) as checkpoints:
         records = list(train(problem(), NETWORK, CONFIG, device="cpu", checkpoints=checkpoints))
-    assert sum(isinstance(record, Step) for record in records) == 4 * 3
+    assert sum(isinstance(record, Step) for record in records) == 4 * 4
     assert "is left of an earlier run: --resume would go on with it; this one begins anew" in told[0]
     assert not (tmp_path / "run.resume").exists()
 

@@ -156,7 +156,7 @@ def test_networks_of_folds_share_what_those_of_one_fold_do() -> None:
 
 def trained(labels: np.ndarray, targets: Targets, folds: tuple[Split, ...] = ()) -> Trained:
     p = replace(problem(labels, targets), folds=folds)
-    return finish(p, NETWORK, replace(QUICK, ensemble=3))
+    return finish(p, NETWORK, replace(QUICK, ensemble=3, refit=False))
 
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])

@@ -99,7 +99,7 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     judges = config.ensemble * max(len(problem.folds), 1)  # networks that speak for validation molecules
     examples, plans = _material(problem, config, graphs, each, judges, start)
     network = replace(network, num_features=graphs.num_features)
-    models = _networks(problem, network, config, examples.targets, plans, start)
+    models = _networks(problem, network, config, examples.targets, plans, judges, start)
     members = Members([model.to(where) for model in models])
     epochs: list[Epoch] = []
     for record in fit(members, examples, plans, config, ranks=ranks, state=state, checkpoints=checkpoints):
@@ -160,14 +160,14 @@ def _material(problem: Problem, config: TrainConfig, graphs: DeviceGraphs, each:
 
 
 def _networks(problem: Problem, network: ModelConfig, config: TrainConfig, targets: Targets, plans: Sequence[Plan],
-              start: Start | None) -> list[MoleculeModel]:  # fmt: skip
-    """One for each plan, as they are before the first step."""
+              judges: int, start: Start | None) -> list[MoleculeModel]:  # fmt: skip
+    """One for each plan, as they are before the first step; a second set starts where the first does."""
     models = [new_model(network, targets.num_outputs, plan.seed) for plan in plans]
     for member, (model, plan) in enumerate(zip(models, plans, strict=True)):
         sees_F = seen(problem.options.features, config.views, member % config.ensemble)
         fit_features(model, problem.featurized.graphs, plan.train, problem.options, sees_F)
         if start is not None:
-            start.load(model, member)
+            start.load(model, member % judges)
             model.freeze(config.frozen_parts)
     return models
 
