@@ -39,7 +39,7 @@ def finish(
 
 @pytest.fixture(scope="module")
 def old() -> Trained:
-    return finish(carbons(), replace(ONCE, ensemble=2))[0]
+    return finish(carbons(), replace(ONCE, ensemble=2, refit=False))[0]
 
 
 def other() -> Problem:

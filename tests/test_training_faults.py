@@ -34,7 +34,7 @@ from molmp.training.targets import Target, Targets
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
 NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8, dropout=0.3)
-CONFIG = TrainConfig(epochs=3, batch_size=8, seed=5, ensemble=1)
+CONFIG = TrainConfig(epochs=3, batch_size=8, seed=5, ensemble=1, refit=False)
 
 
 def problem(**changes: Any) -> Problem:
@@ -104,7 +104,7 @@ def test_networks_hold_their_best_epoch_after_it(monkeypatch: pytest.MonkeyPatch
     )
     want = finish(replace(CONFIG, epochs=1, warmup=0.0)).bundle.members[0]
     spoil(monkeypatch, 5, lambda outputs: outputs * torch.nan)
-    with pytest.raises(DataError, match="epoch 2, step 1"):
+    with pytest.raises(DataError, match="epoch 2, step 2"):
         finish(replace(CONFIG, epochs=1000, warmup=0.0))
     for name, weight in kept[-1].weights(0).items():
         torch.testing.assert_close(weight, want[name], rtol=1e-2, atol=1e-2)  # the rates differ a little
