@@ -175,6 +175,13 @@ class CrossConformal:
     Each of ``K`` networks is trained without one fold and judged on it. An interval holds the truth with probability
     ``2 coverage - 1`` at least, and in practice with about ``coverage``: R. F. Barber, E. J. Candes, A. Ramdas and
     R. J. Tibshirani, Predictive inference with the jackknife+, 2021, doi:10.1214/20-AOS1965.
+
+    Examples
+    --------
+    >>> truth, folds = np.arange(10.0), np.arange(10) % 5
+    >>> cross = CrossConformal.fit(truth, truth + np.tile([1.0, -1.0], 5), folds)
+    >>> cross.interval(np.array([[3.0], [3.0], [3.0], [3.0], [3.5]]), 0.8)
+    Interval(low=array([2.]), high=array([4.5]))
     """
 
     errors: np.ndarray
