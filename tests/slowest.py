@@ -13,9 +13,11 @@ from typing import Any
 from awkward import MOLECULES
 from fuzz import FAMILIES
 
+from molmp.chem.clock import timed
 from molmp.chem.options import GraphOptions
 from molmp.chem.pool import Lost, WorkerPool
 from molmp.chem.reader import read_chunk
+from molmp.page.drawing import draw_here
 
 LIMIT = 20.0
 """Seconds after which a text counts as hanging."""
@@ -124,16 +126,27 @@ def reading(texts: Sequence[str], options: Any) -> float:
     return time.process_time() - started
 
 
-def search(characters: int, seconds: float, features: str, seed: int, pool: WorkerPool) -> list[tuple[float, str, str]]:
-    """The slowest texts, with their seconds and what became of them."""
-    from slowest import reading  # this file by its name, under which the worker finds it
+def drawing(texts: Sequence[str], options: Any) -> float:
+    """Seconds of processor time of the one text, as a worker draws it."""
+    started = time.process_time()
+    for _, text in timed(texts):
+        draw_here(text)
+    return time.process_time() - started
 
+
+def search(
+    characters: int, seconds: float, features: str, seed: int, pool: WorkerPool, draw: bool
+) -> list[tuple[float, str, str]]:
+    """The slowest texts, with their seconds and what became of them."""
+    import slowest  # this file by its name, under which the worker finds it
+
+    work = slowest.drawing if draw else slowest.reading
     rng = random.Random(f"{characters} {features} {seed}")
     options = GraphOptions(features=features, time_limit=LIMIT)
     best: dict[str, tuple[float, str]] = {}
 
     def measure(texts: list[str]) -> None:
-        for text, (answer,) in zip(texts, pool.map(reading, [[text] for text in texts], options, LIMIT), strict=True):
+        for text, (answer,) in zip(texts, pool.map(work, [[text] for text in texts], options, LIMIT), strict=True):
             best[text] = (LIMIT, answer.code) if isinstance(answer, Lost) else (answer, "")
         for text in sorted(best, key=best.__getitem__)[:-POPULATION]:
             del best[text]
@@ -152,14 +165,16 @@ def main() -> None:
     parser.add_argument("--characters", type=int, nargs="+", default=[100, 200, 300, 500, 1000])
     parser.add_argument("--seconds", type=float, default=90, help="for each length")
     parser.add_argument("--features", default="none", help="as of molmp train")
+    parser.add_argument("--draw", action="store_true", help="what is slow to draw, not to read")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=3)
     asked = parser.parse_args()
+    what = "drawn" if asked.draw else f"features {asked.features}"
     with WorkerPool(1) as pool:
         for characters in asked.characters:
-            found = search(characters, asked.seconds, asked.features, asked.seed, pool)
+            found = search(characters, asked.seconds, asked.features, asked.seed, pool, asked.draw)
             for took, code, text in found[: asked.show]:
-                print(f"{characters:5} characters, features {asked.features}: {took:6.2f} s {code} {text}", flush=True)
+                print(f"{characters:5} characters, {what}: {took:6.2f} s {code} {text}", flush=True)
 
 
 if __name__ == "__main__":

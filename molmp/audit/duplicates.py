@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from molmp.audit.molecules import Molecules, canonical_tautomer
+from molmp.audit.molecules import Molecules, canonical_tautomers
 
 __all__ = ["LEVELS", "Level", "Noise", "conflicts", "find_duplicates", "noise_floor"]
 
@@ -47,12 +47,12 @@ class Noise(NamedTuple):
     """Regression: the highest R2 to be expected; classes: the highest accuracy. None where nothing varies."""
 
 
-def find_duplicates(molecules: Molecules) -> tuple[list[Level], str | None]:
+def find_duplicates(molecules: Molecules, n_jobs: int | None = None) -> tuple[list[Level], str | None]:
     """Group rows at every level of :data:`LEVELS`; a note where tautomers were not looked at.
 
     Tautomers have a skeleton in common, so RDKit's canonical tautomer is worked out only where several molecules do.
     """
-    tautomer, note = _tautomers(molecules)
+    tautomer, note = _tautomers(molecules, n_jobs)
     keys: Sequence[Sequence[Hashable]] = (molecules.exact, molecules.parent, molecules.flat, tautomer)
     levels = []
     finer: Sequence[Hashable] = range(len(molecules.rows))
@@ -63,13 +63,13 @@ def find_duplicates(molecules: Molecules) -> tuple[list[Level], str | None]:
     return levels, note
 
 
-def _tautomers(molecules: Molecules) -> tuple[list[str], str | None]:
+def _tautomers(molecules: Molecules, n_jobs: int | None) -> tuple[list[str], str | None]:
     candidates: dict[str, set[str]] = {}
     for skeleton, flat in zip(molecules.skeleton, molecules.flat, strict=True):
         candidates.setdefault(skeleton, set()).add(flat)
     several = [flat for flats in candidates.values() if len(flats) > 1 for flat in sorted(flats)]
     chosen = several[:MOST_TAUTOMERS]
-    canonical = {flat: canonical_tautomer(flat) for flat in chosen}
+    canonical = dict(zip(chosen, canonical_tautomers(chosen, n_jobs), strict=True))
     note = None
     if len(several) > len(chosen):
         note = f"tautomers: {len(chosen):,} of {len(several):,} molecules that may have twins were looked at"

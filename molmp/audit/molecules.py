@@ -17,9 +17,12 @@ from molmp.chem.similarity import SIZE, morgan_bits
 from molmp.chem.smiles import quiet_rdkit
 from molmp.errors import InvalidSmilesError
 
-__all__ = ["Molecules", "canonical_tautomer", "read_facts"]
+__all__ = ["Molecules", "canonical_tautomer", "canonical_tautomers", "read_facts"]
 
 CHUNK = 2_000
+
+TAUTOMER_CHUNK, TAUTOMER_SECONDS = 50, 20.0
+"""Molecules whose tautomers a worker looks for at a time, and processor time for each."""
 
 MOST_TRANSFORMS = 200
 """Steps of RDKit's search for tautomers; a molecule that needs more is taken as it is after them."""
@@ -164,3 +167,19 @@ def canonical_tautomer(smiles: str) -> str:
     enumerator.SetMaxTransforms(MOST_TRANSFORMS)
     with quiet_rdkit():
         return str(Chem.MolToSmiles(enumerator.Canonicalize(Chem.MolFromSmiles(smiles))))
+
+
+def canonical_tautomers(smiles: Sequence[str], n_jobs: int | None = None) -> list[str]:
+    """As :func:`canonical_tautomer` of each, worked out by workers; one that takes RDKit too long stays as it is.
+
+    >>> canonical_tautomers(["CC(O)=NC", "CCO"])
+    ['CNC(C)=O', 'CCO']
+    """
+    chunks = (smiles[start : start + TAUTOMER_CHUNK] for start in range(0, len(smiles), TAUTOMER_CHUNK))
+    jobs = count_jobs(n_jobs)
+    parts = run_chunks(_tautomers, chunks, None, TAUTOMER_SECONDS, jobs=jobs, trusted=lambda chunk: False)
+    return [one for pieces in parts for piece in pieces for one in ([piece.row] if isinstance(piece, Lost) else piece)]
+
+
+def _tautomers(smiles: Sequence[str], options: None) -> list[str]:
+    return [canonical_tautomer(text) for _, text in timed(smiles)]

@@ -136,7 +136,7 @@ def audit_table(
     bad = _bad(content, smiles, molecules)
     if len(bad) == len(smiles):
         raise DataError(f"{path}: none of its {len(smiles)} rows can be read (row 1: {bad[0].reason})")
-    levels, note = find_duplicates(molecules)
+    levels, note = find_duplicates(molecules, n_jobs)
     notes += [note] if note else []
     tell("comparing molecules")
     labelled = [target for target in targets if target.kind != "none"]

@@ -1,7 +1,7 @@
 """One law after the other, tried with a model on molecules; see :func:`molmp.inference.check.check_model`."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rdkit import Chem
 
 from molmp.chem.featurize import Featurized, featurize
 from molmp.chem.graphs import MolGraphs
-from molmp.chem.molecules import read_molecule
+from molmp.chem.spellings import mirror_images, other_spellings
 from molmp.errors import DataError
 from molmp.inference.predictor import Predictor
 
@@ -95,7 +94,9 @@ class Trial:
         return self._compare("again", "the same batch, the same answer to the bit", [(other, "again")], exact=True)
 
     def spelling(self) -> Law:
-        pairs = [(row, text) for row, smiles in enumerate(self.smiles) for text in self._spellings(smiles)]
+        seed, options = self.rng.randrange(2**30), self.predictor.bundle.options
+        found = other_spellings(self.smiles, options, count=SPELLINGS, seed=seed)
+        pairs = [(row, text) for row, texts in enumerate(found) for text in texts]
         rows = np.array([row for row, _ in pairs], np.int64)
         others = [text for _, text in pairs]
         read = featurize(others, self.predictor.bundle.options)
@@ -130,27 +131,12 @@ class Trial:
 
     def mirror_images(self) -> tuple[int, int]:
         """How many molecules differ from their mirror image, and for how many of them the model's answers do."""
-        pairs = [
-            (row, mirrored)
-            for row, text in enumerate(self.smiles)
-            if (mirrored := _mirrored(self._read(text))) is not None
-        ]
-        read = featurize([text for _, text in pairs], self.predictor.bundle.options)
+        options = self.predictor.bundle.options
+        pairs = [(row, text) for row, text in enumerate(mirror_images(self.smiles, options)) if text is not None]
+        read = featurize([text for _, text in pairs], options)
         rows = np.array([row for row, _ in pairs], np.int64)[read.rows]
         apart = np.abs(self._answer_graphs(read.graphs) - self.answers[rows])
         return len(rows), int((apart > self._allowed(rows)).any(axis=1).sum())
-
-    def _spellings(self, smiles: str) -> Iterator[str]:
-        """Random SMILES that RDKit reads as the same molecule: it loses some odd stereo marks when it writes."""
-        mol = self._read(smiles)
-        same = Chem.MolToSmiles(mol)
-        for text in Chem.MolToRandomSmilesVect(mol, SPELLINGS, randomSeed=self.rng.randrange(2**31)):
-            if text != smiles and (again := Chem.MolFromSmiles(text)) is not None and Chem.MolToSmiles(again) == same:
-                yield text
-
-    def _read(self, smiles: str) -> Chem.Mol:
-        """Within the model's limits, but not in its standard form."""
-        return read_molecule(smiles, replace(self.predictor.bundle.options, standardize="none"))
 
     def _allowed(self, rows: np.ndarray) -> np.ndarray:
         return self.tolerance * (1 + np.abs(self.answers[rows]))
@@ -214,12 +200,3 @@ def _shuffled(graphs: MolGraphs, rng: np.random.Generator) -> MolGraphs:
         graphs.num_atoms, graphs.num_bonds,
     )  # fmt: skip
     return replace(packed, features=graphs.features)
-
-
-def _mirrored(mol: Chem.Mol) -> str | None:
-    """SMILES of the mirror image, or ``None`` where it is the same molecule."""
-    image = Chem.Mol(mol)
-    for atom in image.GetAtoms():
-        atom.InvertChirality()
-    text: str = Chem.MolToSmiles(image)
-    return None if text == Chem.MolToSmiles(mol) else text

@@ -8,12 +8,9 @@ from rdkit import Chem
 
 from molmp.chem.clock import timed
 from molmp.explain.drawing import draw_explanation
-from molmp.page.drawing import draw_smiles
+from molmp.page.drawing import SECONDS, draw_here
 
 __all__ = ["SECONDS", "Coloured", "draw_coloured", "draw_molecules"]
-
-SECONDS = 5.0
-"""Processor time for one drawing."""
 
 NAMESPACE = '<svg xmlns="http://www.w3.org/2000/svg" '
 
@@ -32,7 +29,7 @@ class Coloured(NamedTuple):
 
 def draw_molecules(texts: Sequence[str], options: None) -> list[str]:
     """SVG of each SMILES, or text where there is nothing to draw."""
-    return [str(draw_smiles(text, 200, 130)).replace("<svg ", NAMESPACE, 1) for _, text in timed(texts)]
+    return [str(draw_here(text, 200, 130)).replace("<svg ", NAMESPACE, 1) for _, text in timed(texts)]
 
 
 def draw_coloured(rows: Sequence[Coloured], options: None) -> list[Any]:
