@@ -23,6 +23,7 @@ from molmp.errors import ConfigError, FileFormatError
 from molmp.inference.batch_predictor import BatchPredictor
 from molmp.inference.model_file import load_bundle, save_bundle
 from molmp.inference.predictor import Predictor
+from molmp.nn.autograd import plain_autograd
 from molmp.nn.batch import DeviceGraphs
 from molmp.nn.beside import FeatureScaling
 from molmp.nn.members import Members
@@ -143,6 +144,24 @@ def test_scaling_survives_what_is_constant_missing_or_huge() -> None:
     np.testing.assert_allclose(out[:, 0], [0.0, 2.0, -2.0])
     assert (out[:, 1:3] == 0).all()
     assert all(torch.isfinite(t).all() for t in scaling.state_dict().values())
+
+
+def test_features_that_are_hidden_are_not_worked_out_and_zero() -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 6))
+    rows[3, 4] = np.nan
+    whole, part, none = FeatureScaling(6), FeatureScaling(6), FeatureScaling(6)
+    sees = np.array([False, True, False, False, True, False])
+    for scaling, of_it in ((whole, True), (part, sees), (none, False)):
+        scaling.fit(rows, sees_F=of_it)
+    x = torch.tensor(rows, dtype=torch.float32)
+    x[5] = torch.tensor([torch.nan, 1e30, torch.inf, 0.0, -1e30, -torch.inf])
+    everything = whole(x)
+    torch.testing.assert_close(part(x)[:, sees], everything[:, sees], rtol=0, atol=0)
+    assert not part(x)[:, ~sees].any()
+    assert not none(x).any()
+    quick = part(x)
+    with plain_autograd():
+        assert torch.equal(part(x), quick)
 
 
 def test_least_deviation_bounds_what_is_rare() -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from molmp.nn.autograd import plain
+
 __all__ = ["FeatureScaling"]
 
 LIMIT = 2.0
@@ -59,7 +61,12 @@ class FeatureScaling(nn.Module):
     def forward(self, x_BF: Tensor) -> Tensor:
         """Scale, shape ``(B, F)``; with centers ``(E, F)`` each member's rows meet its own."""
         if self.center.dim() == 1:
-            return _limited((x_BF - self.center) * self.factor)
+            if x_BF.device.type != "cpu" or plain() or 2 * self.factor.count_nonzero() > len(self.factor):
+                return _limited((x_BF - self.center) * self.factor)
+            seen = self.factor.nonzero().squeeze(1)  # the others are 0 for every molecule
+            scaled_BF = torch.zeros_like(x_BF)
+            scaled_BF[:, seen] = _limited((x_BF[:, seen] - self.center[seen]) * self.factor[seen])
+            return scaled_BF
         x_EBF = x_BF.unflatten(0, (len(self.center), -1))
         return _limited((x_EBF - self.center.unsqueeze(1)) * self.factor.unsqueeze(1)).flatten(0, 1)
 
