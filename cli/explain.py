@@ -49,7 +49,7 @@ def explain(
     set_threads()
     predictor = load(model, device)
     scorer = predictor.scorer(target, of_class)
-    with new_folder(output, replace=force) as folder:
+    with new_folder(output, holds="index.html", replace=force, sources=[] if table is None else [table]) as folder:
         if table is None:
             outcome = write_explanations(scorer, predictor.bundle.options, iter(smiles), folder, **settings)
         else:

@@ -17,7 +17,7 @@ from molmp.errors import MolmpError
 __all__ = ["main"]
 
 ASK_AGAIN = 5.0
-"""Seconds that a command has to clean up after SIGINT or SIGTERM before it is told once more."""
+"""Seconds that a command has to clean up after a signal before it is told once more."""
 
 COMMANDS = {
     "check": "Audit a table of molecules before training on it.",
@@ -54,8 +54,10 @@ class LazyGroup(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and turn users' mistakes into one line on stderr and an exit code."""
         if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):  # so that temporary files are removed on the way out
-                signal.signal(signum, _end)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # so that temporary files are removed on the way out
+                signum = getattr(signal, name, None)
+                if signum is not None and (name != "SIGHUP" or signal.getsignal(signum) != signal.SIG_IGN):  # nohup
+                    signal.signal(signum, _end)
         _spare_the_collector()
         try:
             sys.exit(super().main(*args, **kwargs | {"standalone_mode": False}))

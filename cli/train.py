@@ -159,7 +159,9 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         checkpoints = stack.enter_context(
             Checkpoints(checkpoint_folder(output), resume=resume, is_writer=ranks.is_main, tell=options.tell)
         )
-        folder = stack.enter_context(new_folder(output, replace=force)) if ranks.is_main else None
+        sources = [table, *([settings["splits_file"]] if settings["splits_file"] else [])]
+        made = new_folder(output, holds="model.json", replace=force, sources=sources)
+        folder = stack.enter_context(made) if ranks.is_main else None
         problem, dataset = read_problem(table, settings)
         start = read_start(settings["init_from"], problem, model, config)
         metric = MAIN_METRIC[problem.targets.task]

@@ -32,30 +32,54 @@ def is_finished(path: str | Path, config: str) -> bool:
 
 
 @contextmanager
-def new_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
+def new_folder(
+    path: str | Path, *, holds: str, replace: bool = False, sources: Sequence[str | Path] = ()
+) -> Iterator[Path]:
     """Give a temporary folder that becomes ``path`` when the block ends well, and vanishes when it does not.
+
+    Parameters
+    ----------
+    holds
+        A file that such a folder has: what has other files and not this one is never replaced.
+    replace
+        Whether ``path`` may exist already.
+    sources
+        Files that are read meanwhile: a folder with one of them in it is not replaced.
 
     Raises
     ------
     ConfigError
-        ``path`` exists already, and ``replace`` is not set.
+        ``path`` exists already, and ``replace`` is not set or would take more away than an earlier result.
     """
     path = Path(path)
     if path.exists() and not replace:
         raise ConfigError(f"{path} exists already; --force replaces it")
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"{path} is a file, not a folder that could be replaced")
+    if path.exists():
+        _check_replaceable(path, holds, sources)
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_orphans(path)
     temporary = scratch_path(path)
     temporary.mkdir()
     try:
         yield temporary
+        old = scratch_path(path)
         if path.exists():
-            shutil.rmtree(path)
+            path.rename(old)
         temporary.replace(path)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, holds: str, sources: Sequence[str | Path]) -> None:
+    if not path.is_dir():
+        raise ConfigError(f"{path} is a file, not a folder that could be replaced")
+    if any(path.iterdir()) and not (path / holds).exists():
+        raise ConfigError(f"{path} is not replaced: it has files, and no {holds} among them, so it is none of ours")
+    for source in sources:
+        if path.resolve() in Path(source).resolve().parents:
+            raise ConfigError(f"{path} is not replaced: {source} is in it, and would be lost")
 
 
 def write_run(

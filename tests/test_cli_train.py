@@ -154,11 +154,21 @@ def test_an_existing_run_is_kept_unless_forced(table: Path, tmp_path: Path) -> N
     run.mkdir()
     (run / "precious").write_text("")
     refused(molmp("train", table, "-o", run, *QUICK), 2, f"{run} exists already", "--force")
+    refused(
+        molmp("train", table, "-o", run, *QUICK, "--force"), 2, f"{run} is not replaced: it has files, and no model"
+    )
+    refused(molmp("train", table, "-o", tmp_path, *QUICK, "--force"), 2, f"{tmp_path} is not replaced: it has files")
+    (run / "model.json").write_text("")
+    inside = write(run / "t.csv", table.read_text())
+    refused(molmp("train", inside, "-o", run, *QUICK, "--force"), 2, f"{run} is not replaced: {inside} is in it")
     assert (run / "precious").exists()
     refused(molmp("train", tmp_path / "none.csv", "-o", run, *QUICK, "--force"), 1, "none.csv")
     assert (run / "precious").exists(), "a run that failed has replaced a good one"
-    assert molmp("train", table, "-o", run, *QUICK, "--force").exit_code == 0
+    (tmp_path / "link").symlink_to(run)
+    assert molmp("train", table, "-o", tmp_path / "link", *QUICK, "--force").exit_code == 0
     assert not (run / "precious").exists()
+    assert (run / "metrics.json").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"link", "run", "t.csv"}
 
 
 NUMBERS = ["smiles,y", *(f"{smiles},{number}" for number, smiles in enumerate(SMILES))]

@@ -71,7 +71,7 @@ PREDICT, FEATURIZE = ["predict", "-", "-m", "MODEL"], ["featurize", "-", "-o", "
 @CHILDREN
 @pytest.mark.parametrize(
     ("command", "sent", "code"),
-    [(PREDICT, signal.SIGTERM, 143), (PREDICT, signal.SIGINT, 130), (FEATURIZE, signal.SIGTERM, 143)],
+    [(PREDICT, signal.SIGTERM, 143), (PREDICT, signal.SIGINT, 130), (FEATURIZE, signal.SIGHUP, 129)],
 )
 def test_signals_end_a_command_and_its_workers(at_work, command: list[str], sent: signal.Signals, code: int) -> None:
     process = at_work(*command)
@@ -81,6 +81,19 @@ def test_signals_end_a_command_and_its_workers(at_work, command: list[str], sent
     assert process.returncode == code
     assert b"Traceback" not in said
     wait_for_the_end_of(workers)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_nohup_is_respected(molmp: Any, before: Any) -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGHUP, before)
+    try:
+        assert molmp("data", "list").exit_code == 0
+        assert (signal.getsignal(signal.SIGHUP) == signal.SIG_IGN) == (before == signal.SIG_IGN)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @CHILDREN
@@ -105,6 +118,10 @@ def test_workers_end_with_a_command_that_is_killed(at_work, command: list[str]) 
         (["info", "nowhere"], 1, "is not a molmp model"),
         (["train", "in.csv", "-o", "run", "--device", "cuda:99"], 1, "molmp: "),
         (["predict", "in.csv", "-m", "MODEL", "-o", "full.csv"], 1, "No space left on device"),
+        (["predict", "in.csv", "-m", "MODEL", "-o", "in.csv"], 2, "in.csv is the input itself"),
+        (["predict", "in.csv", "-m", "MODEL", "-o", "link.csv"], 2, "link.csv is the input itself"),
+        (["featurize", "in.csv", "-o", "in.csv", "--kind", "maccs"], 2, "in.csv is the input itself"),
+        (["check", "in.csv", "--fix", "in.csv"], 2, "in.csv is the input itself"),
         (["predict", "in.csv", "-m", "MODEL", "-o", "out.xlsx"], 2, "the name does not say what to write"),
         (["predict", "in.csv"], 2, "Missing option"),
         (["train", "in.csv", "-o", "run", "--lr", "-1"], 2, "lr must be above 0"),
@@ -117,10 +134,12 @@ def test_codes(molmp: Any, tiny_model: Path, tmp_path: Path, monkeypatch, argume
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full.csv").symlink_to("/dev/full")
     (tmp_path / "in.csv").write_text("smiles,y\nC,1\nC1CC,2\n")
+    (tmp_path / "link.csv").symlink_to("in.csv")
     result = molmp(*(str(tiny_model) if text == "MODEL" else text for text in arguments))
     assert result.exit_code == code, result.output
     assert said in result.stderr
     assert "Traceback" not in result.output
+    assert (tmp_path / "in.csv").read_text() == "smiles,y\nC,1\nC1CC,2\n"
 
 
 def test_no_memory(molmp: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

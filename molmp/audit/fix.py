@@ -12,7 +12,7 @@ from molmp.audit.table import Audit
 from molmp.errors import ConfigError, DataError
 from molmp.tables.read import open_table
 from molmp.tables.rows import Row
-from molmp.tables.write import atomic_path, open_writer
+from molmp.tables.write import atomic_path, keep_input, open_writer
 
 __all__ = ["Change", "changes_path", "fix_table"]
 
@@ -57,6 +57,7 @@ def fix_table(audit: Audit, source: str | Path, output: str | Path) -> list[Chan
     """
     if str(source) == "-" or str(output) == "-" or Path(output).suffix.lower() not in TEXT:
         raise ConfigError(f"a cleaned table is made from a file and written as .csv or .tsv, not {source} to {output}")
+    keep_input(source, output)
     changes = _plan(audit)
     gone = {change.row for change in changes if change.action in ("drop", "merge")}
     by_row: dict[int, list[Change]] = {}

@@ -22,7 +22,7 @@ from molmp.tables.keep import keep_columns
 from molmp.tables.read import Table, open_table
 from molmp.tables.rows import Layout, Row
 from molmp.tables.shard import Shard
-from molmp.tables.write import Writer, open_writer
+from molmp.tables.write import Writer, keep_input, open_writer
 from molmp.training.bundle import versions
 from molmp.trust.trusted import COVERAGE
 
@@ -91,6 +91,7 @@ def predict_table(
         The table cannot be used; with ``on_error="fail"`` also the first row without a prediction.
     """
     check_on_error(on_error)
+    keep_input(source, output)
     ours = Columns.of(predictor.bundle, trust, coverage)
     with open_table(source, delimiter=delimiter, header=header, smiles_column=smiles_column) as table:
         index = table.smiles_index

@@ -14,7 +14,7 @@ from molmp.chem.graph_stream import graph_stream
 from molmp.errors import ConfigError, DataError, InvalidSmilesError
 from molmp.tables.read import Table, open_table
 from molmp.tables.rows import Layout, Row
-from molmp.tables.write import atomic_path, open_writer
+from molmp.tables.write import atomic_path, keep_input, open_writer
 
 __all__ = ["Features", "Outcome", "check_output", "feature_cells", "write_features", "write_graphs"]
 
@@ -103,6 +103,7 @@ def write_features(
     ``on_error``: rows that cannot be read are kept with the reason, dropped, or end everything with an error.
     """
     check_output(output, graphs=False)
+    keep_input(source, output)
     total = failed = 0
     with _opened(source, smiles_column, delimiter, header, tell) as rows:
         sink = _arrays_sink if output.lower().endswith(ARRAYS) else _table_sink

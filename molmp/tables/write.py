@@ -27,7 +27,7 @@ from molmp.tables.ours import free_names, harmless
 from molmp.tables.parquet import ParquetSink
 from molmp.tables.rows import Layout, Row
 
-__all__ = ["Writer", "atomic_path", "open_writer", "remove_orphans", "scratch_path"]
+__all__ = ["Writer", "atomic_path", "keep_input", "open_writer", "remove_orphans", "scratch_path"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
@@ -201,6 +201,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def keep_input(source: str | Path, output: str | Path) -> None:
+    """Refuse to write a table over the one that is read: rows and columns that are left out would be lost.
+
+    Raises :class:`ConfigError`.
+    """
+    if "-" not in (str(source), str(output)) and os.path.exists(output) and os.path.samefile(source, output):
+        raise ConfigError(f"{output} is the input itself; give the output another name")
 
 
 def scratch_path(final: Path) -> Path:
