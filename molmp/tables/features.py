@@ -12,9 +12,10 @@ from tqdm import tqdm
 from molmp.chem.featurize import GraphOptions, iter_featurize
 from molmp.chem.graph_stream import graph_stream
 from molmp.errors import ConfigError, DataError, InvalidSmilesError
+from molmp.tables.arrays import arrays_writer
 from molmp.tables.read import Table, open_table
 from molmp.tables.rows import Layout, Row
-from molmp.tables.write import atomic_path, keep_input, open_writer
+from molmp.tables.write import keep_input, open_writer
 
 __all__ = ["Features", "Outcome", "check_output", "feature_cells", "write_features", "write_graphs"]
 
@@ -191,23 +192,5 @@ def _shortest(matrix: np.ndarray) -> list[list[float]]:
 
 @contextmanager
 def _arrays_sink(output: str, features: Features, layout: Layout, tell: Callable[[str], None]) -> Iterator[Write]:
-    blocks: list[np.ndarray] = [np.zeros((0, len(features.names)), np.float32)]
-    smiles: list[str] = []
-    errors: list[str] = []
-
-    def write(matrix: np.ndarray, rows: list[Row], texts: list[str], reasons: list[str]) -> None:
-        blocks.append(matrix)
-        smiles.extend(texts)
-        errors.extend(reasons)
-
-    with atomic_path(output) as temporary:
-        yield write
-        names = np.array(list(features.names), str)
-        with open(temporary, "wb") as file:
-            np.savez_compressed(
-                file,
-                features=np.concatenate(blocks),
-                names=names,
-                smiles=np.array(smiles, str),
-                error=np.array(errors, str),
-            )
+    with arrays_writer(output, list(features.names)) as arrays:
+        yield lambda matrix, rows, texts, reasons: arrays.write(matrix, texts, reasons)
