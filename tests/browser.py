@@ -22,7 +22,7 @@ def run_in_browser(page: str, folder: Path, script: str = "", width: int = 800) 
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
         f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900", "--dump-dom", path.as_uri(),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
     errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line or "ERR_" in line]
     found = re.search(r'<body[^>]*data-out="([^"]*)"', done.stdout)
     assert found, done.stderr[-2000:]

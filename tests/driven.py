@@ -15,7 +15,7 @@ from typing import Any
 
 from browser import CHROMIUM
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 class Tab:

@@ -288,7 +288,7 @@ def test_interrupted(table: Path, tmp_path: Path, sent: signal.Signals, exit_cod
     time.sleep(0.5)
     process.send_signal(sent)
     rest = process.stderr.read()
-    assert process.wait(60) == exit_code
+    assert process.wait(300) == exit_code
     assert "Traceback" not in rest
     assert {path.name for path in tmp_path.iterdir()} <= {"t.csv", "run.resume"}  # the latter where it took its time
 

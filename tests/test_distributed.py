@@ -50,7 +50,7 @@ except DataError as error:
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k not in LAUNCHED} | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, env=environment, timeout=240
+        [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, env=environment, timeout=1000
     )
 
 

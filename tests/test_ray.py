@@ -133,7 +133,7 @@ def test_somebody_is_there_who_never_answers(source: Path, model: Path, tmp_path
         address = f"127.0.0.1:{server.getsockname()[1]}"
         command = [sys.executable, "-m", "molmp_cli", "predict", source, "--model", model, "-o", tmp_path / "out"]
         run = subprocess.run(
-            [*command, "--engine", "ray", "--address", address], capture_output=True, text=True, timeout=200
+            [*command, "--engine", "ray", "--address", address], capture_output=True, text=True, timeout=1000
         )
     assert (run.returncode, run.stdout) == (1, "")
     assert f"molmp: Ray cannot be reached at {address}: " in run.stderr

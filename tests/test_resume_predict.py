@@ -23,9 +23,15 @@ from molmp.tables.shard import Shard
 
 # Many small batches, each kept at once: every moment is one at which something can be lost.
 PROGRAM = """
-import sys
+import sys, time
 from molmp.inference import journal, tables
 tables.FIRST, tables.BATCH, journal.BEGIN_AFTER = 10, 20, 0.0
+add = journal.Journal.add
+def slow_add(self, *args):
+    add(self, *args)
+    if self.path.stat().st_size >= {hangs_at}:
+        time.sleep(3000)
+journal.Journal.add = slow_add
 from molmp_cli.main import main
 main(sys.argv[1:], prog_name="molmp")
 """
@@ -80,9 +86,23 @@ def stopped_after(num_batches: int, **options: int) -> Predictor:
     return predictor
 
 
-def start(model: Path, table: Path, output: Path, *more: str) -> "subprocess.Popen[bytes]":
+def start(model: Path, table: Path, output: Path, *more: str, hangs_at: int = 1 << 60) -> "subprocess.Popen[bytes]":
+    """Begin, or go on, and wait with that many bytes in the journal for somebody to end it."""
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command = [sys.executable, "-c", PROGRAM, "predict", table, "-m", model, "-o", output, "--device", "cpu", *more]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM.format(hangs_at=hangs_at),
+        "predict",
+        table,
+        "-m",
+        model,
+        "-o",
+        output,
+        "--device",
+        "cpu",
+        *more,
+    ]
     return subprocess.Popen(
         list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     )
@@ -98,13 +118,13 @@ def kill_when_it_has_kept(process: "subprocess.Popen[bytes]", output: Path, size
     return process.wait() == -signal.SIGKILL
 
 
-def kill_and_resume(model: Path, table: Path, name: str, moments: list[int], *more: str) -> int:
+def kill_and_resume(model: Path, table: Path, name: str, moments: list[int], *more: str, **how: int) -> int:
     """Kill a run again and again, resume it, compare; return how often it was killed at work."""
     whole, output = table.with_name(f"whole-{name}"), table.with_name(name)
     predict_table(Predictor.load(model, "cpu"), table, whole)
     killed = 0
     for size in moments:
-        killed += kill_when_it_has_kept(start(model, table, output, "--resume", *more), output, size)
+        killed += kill_when_it_has_kept(start(model, table, output, "--resume", *more, **how), output, size)
     predict_table(Predictor.load(model, "cpu"), table, output, resume=True)
     assert output.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in table.parent.iterdir()) == sorted(["in.csv", name, whole.name])
@@ -112,11 +132,11 @@ def kill_and_resume(model: Path, table: Path, name: str, moments: list[int], *mo
 
 
 def test_killed(small_batches: None, model: Path, table: Path) -> None:
-    assert kill_and_resume(model, table, "out.csv.gz", [9_000]) == 1
+    assert kill_and_resume(model, table, "out.csv.gz", [9_000], hangs_at=9_000) == 1
 
 
 @pytest.mark.skipif("MOLMP_CHAOS" not in os.environ, reason="make chaos")
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NAMES)
 def test_chaos(small_batches: None, model: Path, tmp_path: Path, name: str) -> None:
     """Twenty random moments over all formats: sizes of what was kept, which grows to some 60,000 bytes."""

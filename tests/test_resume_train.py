@@ -37,14 +37,16 @@ NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8, dropout=0
 CONFIG = TrainConfig(epochs=4, batch_size=8, ensemble=2, seed=5)
 SAVED = 4 * (3 + 1)  # checkpoints in all: after each step, and after each epoch
 
-# A checkpoint after every step, and time between steps for a signal to arrive.
+# A checkpoint after every step, and before one of them time for a signal to arrive.
 PROGRAM = """
-import sys, time
+import itertools, sys, time
 from molmp.training import checkpoints, loop
 checkpoints.EVERY, checkpoints.SHARE = 0.0, 1e9
 step = loop._Learner.step
+steps = itertools.count(1)
 def slow_step(*args):
-    time.sleep({pause})
+    if next(steps) == {hangs_at}:
+        time.sleep(3000)
     return step(*args)
 loop._Learner.step = slow_step
 from molmp_cli.main import main
@@ -277,8 +279,9 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "t.csv"
 
 
-def start(table: Path, run: Path, *more: str, pause: float = 0.02) -> "subprocess.Popen[str]":
-    program = PROGRAM.format(pause=pause)
+def start(table: Path, run: Path, *more: str, hangs_at: int = 0) -> "subprocess.Popen[str]":
+    """Begin, or go on, and wait before that step for somebody to end it."""
+    program = PROGRAM.format(hangs_at=hangs_at)
     command = [sys.executable, "-c", program, "train", table, "-o", run, *QUICK, "--resume", *more]
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     return subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, env=environment)
@@ -292,7 +295,7 @@ def send_after(process: "subprocess.Popen[str]", folder: Path, number: int, sent
             time.sleep(delay)
             process.send_signal(sent)
             break
-        time.sleep(0.002)
+        time.sleep(0.005)
     process.wait()
     return process.returncode in (-sent, 128 + sent)
 
@@ -306,9 +309,9 @@ def assert_same_run(mine: Path, want: Path) -> None:
 def test_sigkill_and_sigterm(molmp: Any, table: Path, tmp_path: Path) -> None:
     assert molmp("train", table, "-o", tmp_path / "whole", *QUICK).exit_code == 0
     run, folder = tmp_path / "run", tmp_path / "run.resume"
-    assert send_after(start(table, run), folder, 5, signal.SIGKILL)
+    assert send_after(start(table, run, hangs_at=7), folder, 5, signal.SIGKILL)
     assert not run.exists()
-    process = start(table, run)
+    process = start(table, run, hangs_at=12)
     assert send_after(process, folder, 15, signal.SIGTERM)
     assert process.returncode == 143
     assert process.stderr is not None
@@ -334,7 +337,7 @@ def test_chaos(molmp: Any, table: Path, tmp_path: Path) -> None:
     run, folder, rng = tmp_path / "run", tmp_path / "run.resume", random.Random(0)
     killed = []
     for number in range(20):
-        process = start(table, run, *options, pause=0.0)
+        process = start(table, run, *options)
         moment = 8 * number + rng.randrange(8)
         if send_after(process, folder, moment, signal.SIGKILL, rng.random() * 0.02):
             killed.append(moment)
