@@ -113,6 +113,8 @@ def is_current(row: Mapping[str, Any], methods: Mapping[str, Method] = METHODS) 
     """
     if row["origin"] != "measured here":
         return True
+    if row["method"] not in methods:
+        return False
     now = settings_of(methods[row["method"]])
     return row["settings"].get("recipe") == now.get("recipe") and _agree(row["settings"], now)
 
