@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from molmp.errors import DataError, DeviceError
+from molmp.nn.adamw import AdamW
 from molmp.nn.device import send
 from molmp.nn.dropout import dropout_seeds
 from molmp.nn.members import Members
@@ -107,11 +108,11 @@ class _Learner:
         self.mask_En = torch.from_numpy(self.learns_En).to(self.device)
         self.network = ranks.wrap(members)
         learning = [parameter for parameter in members.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(learning, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        self.optimizer = AdamW(learning, weight_decay=config.weight_decay)
         cause = likely_cause(examples.targets, examples.labels, self.known.labels.cpu().numpy(), config.lr)
         self.alarm, self.pieces = Alarm(self.device, cause), 1
-        shape = _Schedule(config, math.ceil(len(self.rows) / config.batch_size))
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, shape)
+        self.schedule = _Schedule(config, math.ceil(len(self.rows) / config.batch_size))
+        self.steps, self.highest_rate = 0, config.lr
 
     def new_totals(self) -> Tensor:
         """Losses of an epoch that begins."""
@@ -119,21 +120,21 @@ class _Learner:
 
     def state(self, place: Place) -> dict[str, Any]:
         """All that decides how the training goes on from ``place``."""
-        parts: dict[str, Any] = {"network": self.members, "optimizer": self.optimizer, "schedule": self.schedule}
-        return {name: part.state_dict() for name, part in parts.items()} | {"place": place.to_dict()}
+        parts: dict[str, Any] = {"network": self.members, "optimizer": self.optimizer}
+        made = {name: part.state_dict() for name, part in parts.items()}
+        return made | {"steps": self.steps, "place": place.to_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> Place:
         """Go on from what :meth:`state` returned."""
         self.members.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
+        self.steps = state["steps"]
         return Place.from_dict(state["place"], self.device)
 
     @property
     def rate(self) -> float:
         """The learning rate now."""
-        rate: float = self.optimizer.param_groups[0]["lr"]
-        return rate
+        return self.highest_rate * self.schedule(self.steps)
 
     def step(self, rows: np.ndarray, epoch: int, step: int) -> Tensor:
         """Learn from a batch; return the loss of each network times the molecules there that it learns from."""
@@ -144,14 +145,14 @@ class _Learner:
         self.alarm.watch(losses_E if self.ranks.size == 1 else norms_E, norms_E, step)
         if self.device.type == "cpu":
             self.alarm.check(epoch)
-        self.optimizer.step()
-        self.schedule.step()
+        self.optimizer.step(self.rate)
+        self.steps += 1
         return losses_E * self._numbers(self.learns_En[:, rows].sum(1))
 
     def _gradient(self, share: Share, num_molecules: int, seeds: Sequence[int]) -> Tensor:
         """Work out the gradient of a share of a batch, in as many pieces as the memory asks for; return the losses."""
         while True:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad()
             try:
                 losses = []
                 for piece in share.cut(self.pieces, self.counts_En):
