@@ -175,9 +175,14 @@ def is_there(rows: Sequence[Mapping[str, Any]], *key: Any) -> bool:
 
 
 def load_rows(path: Path = RESULTS) -> list[dict[str, Any]]:
-    """All lines; of several with the same key the last."""
+    """All lines, the newest last; of several with the same key the last."""
     lines = path.read_text("ascii").splitlines() if path.exists() else []
-    return list({tuple(row[k] for k in KEY): row for row in map(json.loads, lines)}.values())
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in map(json.loads, lines):
+        key = tuple(row[k] for k in KEY)
+        found.pop(key, None)
+        found[key] = row
+    return list(found.values())
 
 
 def save_row(row: Mapping[str, Any], path: Path = RESULTS) -> None:

@@ -32,6 +32,9 @@ def test_a_line_has_the_fields_of_the_schema_and_is_found_again(tmp_path, monkey
     trust.save_row(row, path)
     rows = trust.load_rows(path)
     assert rows == [json.loads(json.dumps(row))]
+    trust.save_row(row | {"set": "bace"}, path)
+    trust.save_row(row | {"target": "again"}, path)
+    assert [(row["set"], row["target"]) for row in trust.load_rows(path)] == [("bace", "logs"), ("esol", "again")]
     assert trust.is_there(rows, "esol", 1)
     assert not trust.is_there(rows, "esol", 2)
     assert not trust.is_there([row | {"settings": {}}], "esol", 1)
