@@ -19,6 +19,8 @@ __all__ = ["main"]
 ASK_AGAIN = 5.0
 """Seconds that a command has to clean up after a signal before it is told once more."""
 
+NO_MEMORY = "out of memory; a smaller network or --batch-size, fewer --n-jobs or parts of the file need less"
+
 COMMANDS = {
     "check": "Audit a table of molecules before training on it.",
     "data": "List the public data sets that people train on, and fetch them.",
@@ -72,7 +74,11 @@ class LazyGroup(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except MemoryError:
-            _stop("out of memory; a smaller --batch-size, fewer --n-jobs or parts of the file need less", 1)
+            _stop(NO_MEMORY, 1)
+        except RuntimeError as error:
+            if "allocate memory" not in str(error):  # as torch says it
+                raise
+            _stop(NO_MEMORY, 1)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             _stop(f"{where}{error.strerror or error}", 1)

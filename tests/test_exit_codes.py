@@ -124,6 +124,7 @@ def test_workers_end_with_a_command_that_is_killed(at_work, command: list[str]) 
         (["check", "in.csv", "--fix", "in.csv"], 2, "in.csv is the input itself"),
         (["predict", "in.csv", "-m", "MODEL", "-o", "out.xlsx"], 2, "the name does not say what to write"),
         (["predict", "in.csv"], 2, "Missing option"),
+        (["train", "in.csv", "-o", "run", "--seed", "9" * 30], 2, "seed must be at most 2,147,483,647"),
         (["train", "in.csv", "-o", "run", "--lr", "-1"], 2, "lr must be above 0"),
         (["no-such-command"], 2, "No such command"),
     ],
@@ -142,11 +143,14 @@ def test_codes(molmp: Any, tiny_model: Path, tmp_path: Path, monkeypatch, argume
     assert (tmp_path / "in.csv").read_text() == "smiles,y\nC,1\nC1CC,2\n"
 
 
-def test_no_memory(molmp: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_no_memory(molmp: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error) -> None:
     from molmp.inference.predictor import Predictor
 
     def full(*args: Any, **options: Any) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr(Predictor, "stream", full)
     (tmp_path / "in.csv").write_text("smiles\nC\n")

@@ -80,6 +80,7 @@ class TrainConfig:
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("weight_decay", "patience", "seed"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("seed", self.seed < 1 << 31, f"at most {(1 << 31) - 1:,}")
         self._check("refit", isinstance(self.refit, bool), "true or false")
         self._check("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
         self._check("precision", self.precision in PRECISIONS, f"one of {listed(PRECISIONS)}")
