@@ -8,6 +8,7 @@ import pytest
 from molmp.audit.molecules import canonical_tautomers
 from molmp.chem import guard, pool
 from molmp.chem.spellings import mirror_images, other_spellings
+from molmp.errors import DataError
 from molmp.page.drawing import draw_smiles
 from molmp.tables import columns
 from molmp.tables.columns import find_smiles_column, is_smiles
@@ -73,3 +74,11 @@ def test_long_cells_are_not_read_to_find_a_column(monkeypatch: pytest.MonkeyPatc
     assert [is_smiles(text) for text in (peptide, protein, words, "C" * 600, f" {peptide} ")] == [1, 0, 0, 0, 1]
     rows = [[protein, words, peptide]] * 3
     assert find_smiles_column("t.csv", ["sequence", "text", "compound"], rows) == (2, "by its name and content")
+
+
+def test_a_table_of_very_many_columns_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "parse_smiles", pytest.fail)
+    names = [f"c{i}" for i in range(10_001)]
+    with pytest.raises(DataError, match=r"t.csv has 10,001 columns, none of them SMILES by its name; more than 10,000"):
+        find_smiles_column("t.csv", names, [["C"] * len(names)])
+    assert find_smiles_column("t.csv", [*names, "smiles"], []) == (10_001, "by its name")

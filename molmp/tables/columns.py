@@ -11,12 +11,14 @@ from molmp.tables.numbers import is_missing, is_number, split_bound
 from molmp.tables.strays import few_strays
 
 __all__ = [
-    "SAMPLE", "column_index", "find_smiles_column", "find_target_columns", "holds_smiles", "is_smiles",
+    "MOST_JUDGED", "SAMPLE", "column_index", "find_smiles_column", "find_target_columns", "holds_smiles", "is_smiles",
     "is_smiles_name", "looks_like_header", "smiles_cell",
 ]  # fmt: skip
 
 SAMPLE = 100
 """Values of a column that are looked at to tell whether it holds SMILES."""
+MOST_JUDGED = 10_000
+"""Columns of a table that are looked through for molecules at most: that takes a second."""
 LONGEST = 500
 """Characters of a cell that is read for that."""
 ENOUGH = 0.9
@@ -104,6 +106,11 @@ def find_smiles_column(where: str, columns: Sequence[str], sample: Sequence[Sequ
     by_name = _by_name(where, columns)
     if by_name is not None:
         return by_name, "by its name"
+    if len(columns) > MOST_JUDGED:
+        raise DataError(
+            f"{where} has {len(columns):,} columns, none of them SMILES by its name; more than {MOST_JUDGED:,} are not "
+            "looked through for molecules"
+        )
     readable = [i for i in range(len(columns)) if holds_smiles([row[i] for row in sample])]
     likely = [i for i in readable if _plain(columns[i]) in _LIKELY]
     if likely:
@@ -142,7 +149,7 @@ def smiles_cell(first: Sequence[str], others: Sequence[Sequence[str]]) -> int | 
     The first record is data where one of its cells can be read as a molecule and so can that column below:
     a header named ``C`` or ``NO`` would pass the first test only.
     """
-    for i, cell in enumerate(first):
+    for i, cell in enumerate(first[:MOST_JUDGED]):
         below = [row[i] for row in others if len(row) > i]
         if is_smiles(cell) and not is_smiles_name(cell) and (not below or holds_smiles(below)):
             return i

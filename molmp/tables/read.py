@@ -22,7 +22,7 @@ from typing import Self
 
 from molmp.errors import DataError, listed
 from molmp.tables import parquet, sdf, smi
-from molmp.tables.columns import SAMPLE, column_index, find_smiles_column, holds_smiles, smiles_cell
+from molmp.tables.columns import MOST_JUDGED, SAMPLE, column_index, find_smiles_column, holds_smiles, smiles_cell
 from molmp.tables.delimited import first_delimiter, named, read_delimited, records_of, sniff_delimiter
 from molmp.tables.lines import Lines
 from molmp.tables.rows import Layout, Parsed, Row
@@ -169,7 +169,7 @@ def _sniff(source: Source, sample: list[str]) -> tuple[str | None, str]:
     def has_smiles(delimiter: str) -> bool:
         first, *others = records_of(sample, delimiter)
         return smiles_cell(first, others) is not None or any(
-            holds_smiles([row[i] for row in others if len(row) > i]) for i in range(len(first))
+            holds_smiles([row[i] for row in others if len(row) > i]) for i in range(min(len(first), MOST_JUDGED))
         )
 
     smi_by_name = any(suffix.lower() in smi.SMI_SUFFIXES for suffix in PurePath(source.where).suffixes)
