@@ -68,6 +68,7 @@ def prepare(data: Path, folder: Path) -> dict[str, Command]:
     )):  # fmt: skip
         run_process([molmp, "train", "train.csv", *recipe, *common, f"molmp{number}"], folder)
         commands[subject] = [molmp, "predict", "in.csv", "--model", f"molmp{number}", "-o", "out.csv"]
+    commands[f"molmp, width {WIDTH}, --no-trust"] = [*commands[f"molmp, width {WIDTH}"], "--no-trust"]
     for subject in ("Chemprop, batch 512", f"molmp, width {WIDTH}"):
         commands[subject + OWN_THREADS] = commands[subject]
     return commands

@@ -4,6 +4,7 @@ Shapes: Q queries, R molecules of the index, S bits of a fingerprint.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -209,7 +210,8 @@ def _set_bits(bits: np.ndarray) -> Iterable[np.ndarray]:
     for start in range(0, len(bits), 4096):
         unpacked = np.unpackbits(bits[start : start + 4096], axis=1, bitorder="little")
         rows, on = np.nonzero(unpacked)
-        yield from np.split(on, np.searchsorted(rows, np.arange(1, len(unpacked))))
+        bounds = np.searchsorted(rows, np.arange(len(unpacked) + 1)).tolist()
+        yield from (on[begin:end] for begin, end in pairwise(bounds))
 
 
 def _narrowest(size: int) -> type[np.unsignedinteger]:
