@@ -85,9 +85,8 @@ class LazyGroup(click.Group):
 
 
 def _spare_the_collector() -> None:
-    """What is imported stays: to look through it for garbage, while it comes and once more at the exit, takes half a
-    second of processor time where torch is among it."""
-    gc.set_threshold(50_000, 20, 50)
+    """What was imported stays: to look through it for garbage at the exit takes a third of a second of processor time
+    where torch is among it."""
     atexit.register(gc.freeze)
 
 
