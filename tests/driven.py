@@ -86,16 +86,24 @@ class Tab:
             time.sleep(0.05)
 
     def click(self, selector: str, x: float | None = None, y: float | None = None) -> None:
-        """Click on the middle of an element, or so many pixels from its corner, as a hand would."""
-        box = self.run(
-            f"(() => {{ const found = document.querySelector({json.dumps(selector)}); "
-            "found.scrollIntoView({block: 'center'}); const box = found.getBoundingClientRect(); "
-            "return [box.left, box.top, box.width, box.height] })()"
-        )
-        place = {"x": box[0] + (box[2] / 2 if x is None else x), "y": box[1] + (box[3] / 2 if y is None else y)}
-        self.send("Input.dispatchMouseEvent", type="mouseMoved", **place)
-        for kind in ("mousePressed", "mouseReleased"):
-            self.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+        """Click on the middle of an element, or so many pixels from its corner, as a hand would.
+
+        A page that grows meanwhile moves what is clicked on: a middle that was missed is tried again.
+        """
+        for _ in range(20):
+            left, top, width, height = self.run(
+                f"(() => {{ const found = document.querySelector({json.dumps(selector)}); window.hit = false; "
+                "found.addEventListener('click', () => { window.hit = true }, { capture: true, once: true }); "
+                "found.scrollIntoView({block: 'center'}); const box = found.getBoundingClientRect(); "
+                "return [box.left, box.top, box.width, box.height] })()"
+            )
+            place = {"x": left + (width / 2 if x is None else x), "y": top + (height / 2 if y is None else y)}
+            self.send("Input.dispatchMouseEvent", type="mouseMoved", **place)
+            for kind in ("mousePressed", "mouseReleased"):
+                self.send("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+            if x is not None or self.run("window.hit"):
+                return
+        raise AssertionError(f"{selector} was not hit: {self.run('document.body.innerText')}")
 
     def choose(self, selector: str, path: Path) -> None:
         """Put a file into an input."""
