@@ -110,12 +110,8 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         yield _done([epoch for epoch in epochs if epoch.member == member])
     parts = union(each)
     outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
-    examples = replace(examples, targets=with_shares(examples, outputs["val"], each, config.ensemble))
+    examples = _with_chosen(examples, outputs, each, config)
     answers, metrics = score(examples, outputs, each, len(problem.folds))
-    if config.threshold == "tuned":
-        targets = tune_thresholds(examples.targets, examples.labels[parts["val"]], answers["val"])
-        examples = replace(examples, targets=targets)
-        answers, metrics = score(examples, outputs, each, len(problem.folds))
     kept = range(judges if refit else 0, len(plans))
     weights = tuple({name: t.cpu() for name, t in members.weights(member).items()} for member in kept)
     sizes = {name: len(rows) for name, rows in parts.items()}
@@ -170,6 +166,18 @@ def _networks(problem: Problem, network: ModelConfig, config: TrainConfig, targe
             start.load(model, member % judges)
             model.freeze(config.frozen_parts)
     return models
+
+
+def _with_chosen(examples: Examples, outputs: Mapping[str, np.ndarray], each: Sequence[Mapping[str, np.ndarray]],
+                 config: TrainConfig) -> Examples:  # fmt: skip
+    """Let validation molecules choose what each network counts and, where that was asked for, thresholds."""
+    examples = replace(examples, targets=with_shares(examples, outputs["val"], each, config.ensemble))
+    if config.threshold != "tuned":
+        return examples
+    answers, _ = score(examples, outputs, each)
+    return replace(
+        examples, targets=tune_thresholds(examples.targets, examples.labels[union(each)["val"]], answers["val"])
+    )
 
 
 def new_model(network: ModelConfig, num_outputs: int, seed: int) -> MoleculeModel:
