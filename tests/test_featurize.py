@@ -265,14 +265,18 @@ def test_what_is_done_for_all_rows_together_has_its_limit_too(monkeypatch):
     assert answer[1].tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
 
 
-def test_a_worker_that_is_ended_from_outside_is_blamed_on_no_molecule(monkeypatch):
+@pytest.mark.parametrize("buried", [False, True])
+def test_a_worker_that_is_ended_from_outside_is_blamed_on_no_molecule(monkeypatch, buried):
     """Killed while it waits: another one does the work."""
     with pool.WorkerPool(1) as workers:
         chunks = iter([["C"], ["CC"]])
 
         def killing():
             yield next(chunks)
-            os.kill(workers.workers[0].process.pid, 9)
+            process = workers.workers[0].process
+            os.kill(process.pid, 9)
+            if buried:  # its pipe is broken before anything is written to it
+                process.wait()
             yield next(chunks)
 
         def lazily():

@@ -13,6 +13,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
@@ -182,8 +183,12 @@ class _Worker:
         if self.process is None:
             return 0
         process, self.process = self.process, None
-        with process:  # closes the pipes
-            process.kill()
+        process.kill()
+        assert process.stdin is not None
+        with suppress(OSError):  # what a dead worker did not take is still to be written
+            process.stdin.close()
+        with process:  # closes the other pipe, and waits
+            pass
         return process.returncode
 
     def _ask(self, job: _Job, rows: Sequence[Any]) -> Any:
