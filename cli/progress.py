@@ -15,7 +15,7 @@ def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str)
     from tqdm import tqdm
 
     from molmp.training.loop import Epoch, Step
-    from molmp.training.run import MemberDone
+    from molmp.training.run import Grown, MemberDone
 
     record: Any = None
     latest: dict[int, Any] = {}  # of each network
@@ -35,6 +35,8 @@ def follow(records: Iterable[Any], num_molecules: int, epochs: int, metric: str)
                 score = mean(epoch.val_score for epoch in latest.values())
                 bar.set_description(f"epoch {record.epoch}/{epochs}")
                 bar.set_postfix(loss=f"{loss:.4f}", **{f"val_{metric}": f"{score:.4f}"})
+            elif isinstance(record, Grown):
+                bar.set_description(f"boosted trees {record.number}/{record.total}")
             elif isinstance(record, MemberDone):
                 bar.clear()
                 click.echo(

@@ -97,6 +97,12 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 )
 @_number("ensemble", TrainConfig, "Networks to train; their mean is the prediction.")
 @click.option(
+    "--trees/--no-trees",
+    default=TrainConfig.trees,
+    show_default=True,
+    help="Where targets are classes, boosted trees on --features give half of the answer.",
+)
+@click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default=TrainConfig.precision,

@@ -54,6 +54,7 @@ class MPNNBase(BaseEstimator):
         patience: int = TrainConfig.patience,
         refit: bool = TrainConfig.refit,
         ensemble: int = TrainConfig.ensemble,
+        trees: bool = TrainConfig.trees,
         loss: str = TrainConfig.loss,
         quantiles: tuple[float, ...] = TrainConfig.quantiles,
         class_weight: str = TrainConfig.class_weight,
@@ -91,6 +92,7 @@ class MPNNBase(BaseEstimator):
         self.patience = patience
         self.refit = refit
         self.ensemble = ensemble
+        self.trees = trees
         self.loss = loss
         self.quantiles = quantiles
         self.class_weight = class_weight
@@ -114,7 +116,7 @@ class MPNNBase(BaseEstimator):
         network = ModelConfig(**{f.name: params[f.name] for f in fields(ModelConfig) if f.name in params})
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
-            refit=self.refit, ensemble=self.ensemble, seed=self.random_state, loss=self.loss,
+            refit=self.refit, ensemble=self.ensemble, trees=self.trees, seed=self.random_state, loss=self.loss,
             quantiles=tuple(self.quantiles),
             class_weight=self.class_weight, task_weights=self.task_weights, threshold=self.threshold,
             freeze=self.freeze,

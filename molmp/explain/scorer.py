@@ -28,6 +28,7 @@ class Scorer:
     """The networks of a model and what of them is looked at."""
 
     models: Sequence[nn.Module]
+    """All voices: the networks, and trees beside them."""
     targets: Targets
     network: ModelConfig
     device: torch.device

@@ -64,7 +64,7 @@ class Columns:
         Raises :class:`ConfigError` for a coverage that is not between 0 and 1.
         """
         check_coverage(coverage)
-        has_spread = len(bundle.members) > 1 or bundle.targets.loss in ("evidential", "dirichlet")
+        has_spread = len(bundle.members) + len(bundle.trees) > 1 or bundle.targets.loss in ("evidential", "dirichlet")
         return cls(bundle.targets, bundle.trust if trust else None, coverage, has_spread)
 
     @property

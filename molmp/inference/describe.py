@@ -23,11 +23,13 @@ def describe(bundle: Bundle) -> dict[str, Any]:
 def recipe(bundle: Bundle) -> str:
     """How a model was made, in one line: what was chosen, by the user, by default or by the data."""
     network, training = bundle.network, bundle.training
+    beside = [f"boosted trees on {bundle.options.features} count half"] if bundle.trees else []
     parts = [
         f"{len(bundle.members)} x {network.layer_name}, {network.steps} steps",
         f"width {network.hidden}, {network.readout}",
         f"features {bundle.options.features}{_views(bundle)}",
         f"loss {bundle.targets.loss}",
+        *beside,
         *(["refitted with the validation molecules"] if "val" in bundle.learned_from else []),
         f"{training.epochs} epochs of batches of {training.batch_size}, learning rate {training.lr:g}",
     ]
@@ -56,7 +58,7 @@ def describe_in_words(bundle: Bundle) -> str:
         classes = f": {', '.join(target.classes)}" if target.classes else ""
         cut = "" if target.threshold is None else f"; {target.classes[1]} from {target.threshold:.3g} on"
         shares = "".join(f", {share:.2f}" for share in target.shares)
-        counts = f"; networks count{shares[1:]}" if shares else ""
+        counts = f"; networks{' and trees' if bundle.trees else ''} count{shares[1:]}" if shares else ""
         lines.append(("target", f"{target.name}{unit}{classes}{cut}{counts}"))
     lines.append(
         ("network", f"{network.layer_name} x {network.steps} steps, width {network.hidden}, {network.readout}")

@@ -91,7 +91,9 @@ def intervals(predictor: "Predictor", featurized: Featurized, coverage: float = 
 
 @torch.inference_mode()
 def dropout_outputs(predictor: "Predictor", featurized: Featurized, samples: int) -> np.ndarray:
-    """Numbers of networks that dropout draws from those of a model, shape ``(samples * networks, rows, outputs)``.
+    """Numbers of networks that dropout draws from those of a model, shape ``(samples * voices, rows, outputs)``.
+
+    Trees beside the networks have no dropout and say the same each time.
 
     Y. Gal and Z. Ghahramani, Dropout as a Bayesian approximation: representing model uncertainty in deep learning,
     2016, arXiv:1506.02142. Dropped are units of the head and features beside the graph. A drawn network is the same for
@@ -108,9 +110,14 @@ def dropout_outputs(predictor: "Predictor", featurized: Featurized, samples: int
     if samples < 2:
         raise ConfigError(f"samples must be at least 2, or 0 for none, got {samples}")
     total = len(featurized.rows) + len(featurized.errors)
-    full = np.full((len(predictor.models) * samples, total, predictor.bundle.targets.num_outputs), np.nan, np.float32)
+    full = np.full((len(predictor.voices) * samples, total, predictor.bundle.targets.num_outputs), np.nan, np.float32)
     for rows, batch in predictor.batches(featurized):
-        drawn = [_draw(model, batch, number, samples) for number, model in enumerate(predictor.models)]
+        drawn = [
+            _draw(voice, batch, number, samples)
+            if isinstance(voice, MoleculeModel)
+            else voice(batch).repeat(samples, 1, 1)
+            for number, voice in enumerate(predictor.voices)
+        ]
         full[:, rows] = torch.stack(drawn, dim=1).flatten(0, 1).float().cpu().numpy()
     return full
 

@@ -48,7 +48,7 @@ TOLERANCE = 1e-4
 
 
 def export_onnx(bundle: Bundle, path: str | Path) -> None:
-    """Write a model as an ONNX file: all networks of the ensemble, their mean by shares, in real units.
+    """Write a model as an ONNX file: all networks of the ensemble and trees, their mean by shares, in real units.
 
     Inputs are those of :func:`molmp.chem.flat.onnx_inputs`, of any number of molecules. For each target there is an
     output, float64: ``<target>_pred`` of shape ``(B,)`` in the target's unit, or the probability of its class 1; for
@@ -99,7 +99,7 @@ class FlatModel(nn.Module):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
-        self.members = nn.ModuleList(bundle.models())
+        self.members = nn.ModuleList(bundle.voices())
         self.targets, self.steps = bundle.targets, bundle.network.steps
 
     def forward(

@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from molmp.errors import ConfigError, FileFormatError
 from molmp.nn.model import MoleculeModel
+from molmp.nn.trees import Trees
 from molmp.tables.whole import write_whole
 from molmp.training.bundle import FORMAT, Bundle
 from molmp.training.targets import Target, Targets
@@ -46,7 +47,7 @@ ROUNDING = 1e-6
 
 _DEPTHS = ("steps", "readout_steps", "head_layers")
 
-_WEIGHT = re.compile(r"member([0-9]{1,6})\.(.+)")
+_WEIGHT = re.compile(r"(member|trees)([0-9]{1,6})\.(.+)")
 
 
 def save_bundle(bundle: Bundle, folder: str | Path) -> None:
@@ -99,8 +100,9 @@ def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
         _check_sizes(document["network"])
         _check_data(document["data"])
         _check_metrics(document["metrics"])
-        bundle = Bundle.from_dict(document, _members(weights, document["num_members"]), layer, domain)
-        _check_targets(bundle.targets, len(bundle.members))
+        members, trees = _voices(weights, document["num_members"], document.get("num_trees", 0))
+        bundle = Bundle.from_dict(document, members, layer, domain, tuple(map(Trees, trees)))
+        _check_targets(bundle.targets, len(members) + len(trees))
         _check_weights(bundle)
     except KeyError as error:
         raise FileFormatError(f"{folder / JSON_NAME} is damaged: it has no {error}") from None
@@ -119,7 +121,9 @@ def load_bundle(folder: str | Path, layer: type | None = None) -> Bundle:
 
 def _contents(bundle: Bundle) -> tuple[bytes, bytes | None, bytes]:
     """Weights, domain where there is one, and document as they are written."""
-    weights = save({f"member{i}.{n}": t.contiguous() for i, m in enumerate(bundle.members) for n, t in m.items()})
+    tensors = {f"member{i}.{n}": t for i, member in enumerate(bundle.members) for n, t in member.items()}
+    tensors |= {f"trees{i}.{n}": t for i, trees in enumerate(bundle.trees) for n, t in trees.named_buffers()}
+    weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     document = bundle.to_dict() | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
     domain = None if bundle.trust is None or bundle.trust.domain is None else domain_bytes(bundle.trust.domain)
     if domain is not None:
@@ -180,16 +184,24 @@ def _open(folder: Path, name: str) -> BufferedReader:
         raise FileFormatError(f"{folder} is not a molmp model: {there}") from None
 
 
-def _members(weights: Mapping[str, torch.Tensor], count: object) -> tuple[dict[str, torch.Tensor], ...]:
-    if type(count) is not int or not 1 <= count <= len(weights):
-        raise FileFormatError(f"num_members is {count!r}, for {len(weights)} weights")
-    members: list[dict[str, torch.Tensor]] = [{} for _ in range(count)]
+Weights = tuple[dict[str, torch.Tensor], ...]
+
+
+def _voices(weights: Mapping[str, torch.Tensor], members: object, trees: object) -> tuple[Weights, Weights]:
+    """The tensors of each network, and of the trees beside the networks of each fold."""
+    if type(members) is not int or not 1 <= members <= len(weights):
+        raise FileFormatError(f"num_members is {members!r}, for {len(weights)} weights")
+    if type(trees) is not int or not 0 <= trees <= members or (trees and members % trees):
+        raise FileFormatError(f"num_trees is {trees!r}, for {members} networks")
+    found: dict[str, Weights] = {
+        kind: tuple({} for _ in range(count)) for kind, count in (("member", members), ("trees", trees))
+    }
     for name, tensor in weights.items():
         form = _WEIGHT.fullmatch(name)
-        if form is None or int(form[1]) >= count:
-            raise FileFormatError(f"{WEIGHTS_NAME} holds {name!r}, which belongs to none of the {count} networks")
-        members[int(form[1])][form[2]] = tensor
-    return tuple(members)
+        if form is None or int(form[2]) >= len(found[form[1]]):
+            raise FileFormatError(f"{WEIGHTS_NAME} holds {name!r}, which belongs to none of the {members} networks")
+        found[form[1]][int(form[2])][form[3]] = tensor
+    return found["member"], found["trees"]
 
 
 def _check_sizes(network: Mapping[str, Any]) -> None:
@@ -240,7 +252,7 @@ def _check_targets(targets: Targets, networks: int) -> None:
 
 
 def _check_shares(target: Target, networks: int) -> None:
-    """None, or numbers of 0 to 1 that add up to 1, for the networks of each fold."""
+    """None, or numbers of 0 to 1 that add up to 1, for the networks of each fold and the trees beside them."""
     shares = target.shares
     numbers = all(type(share) in (int, float) and 0 <= share <= 1 for share in shares)
     if shares and (not numbers or networks % len(shares) or abs(sum(shares) - 1) > ROUNDING):
@@ -259,6 +271,11 @@ def _check_weights(bundle: Bundle) -> None:
             raise FileFormatError(f"weights and configuration differ in {sorted(differing)[0]!r}")
         for name, tensor in member.items():
             _check_weight(f"weight {name!r} of member {number}", tensor, expected[name])
+    for trees in bundle.trees:
+        if len(trees.base) != bundle.targets.num_outputs:
+            raise FileFormatError(f"its trees have {len(trees.base)} outputs, not {bundle.targets.num_outputs}")
+        if len(trees.feature) and int(trees.feature.max()) >= bundle.network.num_features:
+            raise FileFormatError(f"its trees read a feature beyond the {bundle.network.num_features} there are")
 
 
 def _check_weight(what: str, tensor: torch.Tensor, want: torch.Tensor) -> None:

@@ -20,7 +20,8 @@ from molmp.nn.batch import GraphBatch
 from molmp.nn.device import pick_device
 from molmp.nn.members import Members
 from molmp.nn.memory import in_halves
-from molmp.nn.model import graphs_for
+from molmp.nn.model import MoleculeModel, graphs_for
+from molmp.nn.trees import Trees, with_trees
 from molmp.training.bundle import Bundle
 from molmp.trust.domain import Domain, Verdict
 from molmp.trust.trusted import COVERAGE
@@ -48,7 +49,7 @@ class _Launched(NamedTuple):
 
     featurized: Featurized
     outputs: list[tuple[np.ndarray, Tensor]]
-    """Input rows, and what each network gives for them, shape ``(networks, rows, num_outputs)``."""
+    """Input rows, and what each network, and the trees, give for them, shape ``(voices, rows, num_outputs)``."""
     fingerprints: list[Tensor]
     """Of the first network, in the same order; none where nobody compares them."""
 
@@ -67,7 +68,9 @@ class Predictor:
     def __init__(self, bundle: Bundle, device: str = "auto") -> None:
         self.bundle = bundle
         self.device = pick_device(device)
-        self.models = bundle.models(self.device)
+        self.voices = bundle.voices(self.device)
+        self.models = [voice for voice in self.voices if isinstance(voice, MoleculeModel)]
+        self.trees = [voice for voice in self.voices if isinstance(voice, Trees)]
 
     def predict(
         self, smiles: Sequence[str] | str, *, trust: bool = True, coverage: float = COVERAGE, n_jobs: int = 1
@@ -135,12 +138,13 @@ class Predictor:
         return self._fetch(self._launch(featurized))
 
     def outputs(self, featurized: Featurized) -> np.ndarray:
-        """Numbers of every network before they are scaled to units or made probabilities.
+        """Numbers of every network, and of trees beside them, before they are scaled to units or made probabilities.
 
-        Returns an array of shape ``(networks, rows, num_outputs)``, float32; NaN rows where unreadable.
+        Returns an array of shape ``(voices, rows, num_outputs)``, float32, in the order of :meth:`Bundle.voices`; NaN
+        rows where unreadable.
         """
         launched = self._launch(featurized)
-        shape = len(self.models), len(featurized.rows) + len(featurized.errors), self.bundle.targets.num_outputs
+        shape = len(self.voices), len(featurized.rows) + len(featurized.errors), self.bundle.targets.num_outputs
         full = np.full(shape, np.nan, np.float32)
         for rows, outputs in launched.outputs:
             full[:, rows] = outputs.float().cpu().numpy()
@@ -190,7 +194,7 @@ class Predictor:
                 outputs = torch.stack([first.answer(vector, batch), *(model(batch) for model in others)])
             if vector is not None and compares:
                 fingerprints.append(vector)
-            return outputs
+            return with_trees(outputs, [trees(batch) for trees in self.trees])
 
         together = self._together(featurized.graphs)
         outputs = [(featurized.rows[places], in_halves(run, places, dim=1)) for places in together]
@@ -199,7 +203,7 @@ class Predictor:
     def _fetch(self, launched: _Launched) -> Answer:
         targets, errors = self.bundle.targets, launched.featurized.errors
         total = len(launched.featurized.rows) + len(errors)
-        outputs = np.full((len(self.models), total, targets.num_outputs), np.nan, np.float32)
+        outputs = np.full((len(self.voices), total, targets.num_outputs), np.nan, np.float32)
         for rows, part in launched.outputs:
             outputs[:, rows] = part.float().cpu().numpy()
         return Answer(targets.answer(outputs), errors, self._verdict(launched))
@@ -216,7 +220,7 @@ class Predictor:
 
     def scorer(self, target: str | None = None, of_class: str | None = None) -> Scorer:
         """What :mod:`molmp.explain` looks at: a target, by default the first, or a class of it, by default the last."""
-        return Scorer.of(self.bundle, self.models, self.device, target, of_class)
+        return Scorer.of(self.bundle, self.voices, self.device, target, of_class)
 
     def explain(
         self, smiles: Any, *, target: str | None = None, of_class: str | None = None, method: str = "gradients",

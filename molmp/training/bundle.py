@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import rdkit
 import torch
+from torch import nn
 
 from molmp import __version__
 from molmp.chem import molecule_features
@@ -18,6 +19,7 @@ from molmp.chem.featurize import GraphOptions
 from molmp.errors import DataError, FileFormatError
 from molmp.nn.model import ModelConfig, MoleculeModel
 from molmp.nn.operators import OPERATORS
+from molmp.nn.trees import Trees
 from molmp.training.config import TrainConfig
 from molmp.training.targets import Targets
 from molmp.trust.domain import Domain
@@ -39,6 +41,8 @@ class Bundle:
     training: TrainConfig
     members: tuple[Mapping[str, torch.Tensor], ...]
     """Weights of each network of the ensemble, on the CPU."""
+    trees: tuple[Trees, ...] = ()
+    """Boosted trees beside the networks, on the CPU: none, or one for the networks of each fold."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """The training file: name, sha256, rows, sizes of the split, and which of its parts were learned from."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -62,6 +66,16 @@ class Bundle:
             models.append(model.to(device).eval())
         return models
 
+    def voices(self, device: torch.device | str = "cpu") -> list[nn.Module]:
+        """Build all that has a share in an answer, in that order: the networks of each fold, then its trees."""
+        models: list[nn.Module] = [*self.models(device)]
+        if not self.trees:
+            return models
+        number = len(models) // len(self.trees)
+        place = "cpu" if torch.device(device).type == "mps" else device  # which has no float64
+        beside = [Trees(dict(trees.named_buffers())).to(place) for trees in self.trees]
+        return [voice for i, trees in enumerate(beside) for voice in (*models[i * number :][:number], trees)]
+
     def to_dict(self) -> dict[str, Any]:
         """All but the weights, as plain data for ``model.json``."""
         return {
@@ -71,6 +85,7 @@ class Bundle:
             "network": self.network.to_dict(),
             "training": self.training.to_dict(),
             "num_members": len(self.members),
+            **({"num_trees": len(self.trees)} if self.trees else {}),
             "data": dict(self.data),
             "metrics": dict(self.metrics),
             "versions": dict(self.versions),
@@ -81,7 +96,7 @@ class Bundle:
     @classmethod
     def from_dict(
         cls, data: Mapping[str, Any], members: tuple[Mapping[str, torch.Tensor], ...], layer: type | None = None,
-        domain: Domain | None = None,
+        domain: Domain | None = None, trees: tuple[Trees, ...] = (),
     ) -> Self:  # fmt: skip
         """Inverse of :meth:`to_dict`; ``layer`` is the class of an operator that is none of molmp's.
 
@@ -115,8 +130,11 @@ class Bundle:
             targets=targets,
             options=options,
             network=network,
-            training=TrainConfig.from_dict({"views": "all", **data["training"]}),  # before there was a choice
+            training=TrainConfig.from_dict(
+                {"views": "all", "trees": False, **data["training"]}
+            ),  # before there was a choice
             members=members,
+            trees=trees,
             data=data["data"],
             metrics=data["metrics"],
             versions=data["versions"],

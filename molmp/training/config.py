@@ -53,6 +53,9 @@ class TrainConfig:
     views: str = "mixed"
     """What the networks see beside the graph: ``all`` features that there are, or ``mixed``: one network all, one none,
     one the descriptors, see :mod:`molmp.training.views`."""
+    trees: bool = True
+    """Whether boosted trees on the features beside the graph give half of the answer where targets are classes, see
+    :mod:`molmp.training.boosting`."""
     seed: int = 0
     """Decides initial weights, batches and splits."""
     loss: str = "auto"
@@ -81,7 +84,8 @@ class TrainConfig:
         for name in ("weight_decay", "patience", "seed"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("seed", self.seed < 1 << 31, f"at most {(1 << 31) - 1:,}")
-        self._check("refit", isinstance(self.refit, bool), "true or false")
+        for name in ("refit", "trees"):
+            self._check(name, isinstance(getattr(self, name), bool), "true or false")
         self._check("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
         self._check("precision", self.precision in PRECISIONS, f"one of {listed(PRECISIONS)}")
         for name, allowed in CHOICES.items():

@@ -15,6 +15,8 @@ from molmp.nn.batch import DeviceGraphs
 from molmp.nn.members import Members
 from molmp.nn.model import ModelConfig, MoleculeModel, graphs_for
 from molmp.nn.process import set_threads
+from molmp.nn.trees import Trees, with_trees
+from molmp.training.boosting import boost, has_trees
 from molmp.training.bundle import Bundle, versions
 from molmp.training.calibration import calibrate
 from molmp.training.checkpoints import Checkpoints
@@ -35,7 +37,7 @@ from molmp.training.views import seen
 from molmp.training.weighting import label_weights
 from molmp.trust.domain import Verdict
 
-__all__ = ["MemberDone", "Trained", "fit_features", "new_model", "train"]
+__all__ = ["Grown", "MemberDone", "Trained", "fit_features", "new_model", "train"]
 
 
 class MemberDone(NamedTuple):
@@ -50,6 +52,14 @@ class MemberDone(NamedTuple):
     """The task's main metric in that epoch."""
     molecules_per_second: float
     """Mean over the epochs; the networks learn at the same time."""
+
+
+class Grown(NamedTuple):
+    """The boosted trees beside some of the networks are grown."""
+
+    number: int
+    """Of them, counted from 1."""
+    total: int
 
 
 class Trained(NamedTuple):
@@ -75,8 +85,8 @@ class Trained(NamedTuple):
 
 def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device: str = "auto",
           ranks: Ranks = ALONE, checkpoints: Checkpoints | None = None, start: Start | None = None,
-          ) -> Iterator[Step | Epoch | MemberDone | Trained]:  # fmt: skip
-    """Train a model. Yields each step, each epoch of each member, the members when they are
+          ) -> Iterator[Step | Epoch | MemberDone | Grown | Trained]:  # fmt: skip
+    """Train a model. Yields each step, each epoch of each member, the members and the trees when they are
     done, and last a :class:`Trained`.
 
     ``ranks`` are those of :func:`molmp.training.distributed.join` where several processes train together. With
@@ -110,16 +120,25 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         yield _done([epoch for epoch in epochs if epoch.member == member])
     parts = union(each)
     outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
-    examples = _with_chosen(examples, outputs, each, config)
+    trees: list[Trees] = []
+    if config.trees and has_trees(examples.targets, network.num_features):
+        of_sets = plans[:: config.ensemble]
+        for plan in of_sets:
+            trees.append(boost(examples, _features(problem), plan.train, config.seed))
+            yield Grown(len(trees), len(of_sets))
+        outputs = {name: _beside(outputs[name], trees, _features(problem)[rows]) for name, rows in parts.items()}
+        each = network_parts(problem, config.ensemble + 1, refit)
+    voices = config.ensemble + bool(trees)
+    examples = _with_chosen(examples, outputs, each, config, voices)
     answers, metrics = score(examples, outputs, each, len(problem.folds))
     kept = range(judges if refit else 0, len(plans))
     weights = tuple({name: t.cpu() for name, t in members.weights(member).items()} for member in kept)
     sizes = {name: len(rows) for name, rows in parts.items()}
     models[0].load_state_dict(weights[0])
-    calibrated = calibrate(problem, examples, each[:: config.ensemble], parts, answers, models[0].to(where))
+    calibrated = calibrate(problem, examples, each[::voices], parts, answers, models[0].to(where))
     bundle = Bundle(
         targets=examples.targets, options=replace(problem.options, bits=False), network=network, training=config,
-        members=weights,
+        members=weights, trees=tuple(trees[int(refit) :]),
         data=dict(problem.data) | {"split_rows": sizes, "learned_from": ["train", "val"] if refit else ["train"]},
         metrics=metrics | {"trust": calibrated.figures}, trust=calibrated.trust,
     )  # fmt: skip
@@ -168,10 +187,23 @@ def _networks(problem: Problem, network: ModelConfig, config: TrainConfig, targe
     return models
 
 
+def _features(problem: Problem) -> np.ndarray:
+    features = problem.featurized.graphs.features
+    assert features is not None, "there are trees where there are features"
+    return features
+
+
+def _beside(outputs_EnO: np.ndarray, trees: Sequence[Trees], features_nF: np.ndarray) -> np.ndarray:
+    """Outputs of the networks with those of the trees beside them."""
+    answers = [grown.answer(torch.from_numpy(features_nF)) for grown in trees]
+    return with_trees(torch.from_numpy(outputs_EnO), answers).numpy()
+
+
 def _with_chosen(examples: Examples, outputs: Mapping[str, np.ndarray], each: Sequence[Mapping[str, np.ndarray]],
-                 config: TrainConfig) -> Examples:  # fmt: skip
+                 config: TrainConfig, voices: int) -> Examples:  # fmt: skip
     """Let validation molecules choose what each network counts and, where that was asked for, thresholds."""
-    examples = replace(examples, targets=with_shares(examples, outputs["val"], each, config.ensemble))
+    targets = with_shares(examples, outputs["val"], each, config.ensemble, voices > config.ensemble)
+    examples = replace(examples, targets=targets)
     if config.threshold != "tuned":
         return examples
     answers, _ = score(examples, outputs, each)

@@ -19,13 +19,18 @@ PRIOR = 50
 POWER = 3
 """Shares go as the loss to the power of minus this."""
 
+TREES = 0.5
+"""What boosted trees count beside the networks, whatever the validation molecules say: they have learned from the same
+molecules in another way, and few labels tell little of who is right."""
+
 SURE = 1e-4
 """Least probability of a class that is counted: one label shall not decide."""
 
 
 def with_shares(
-    examples: Examples, outputs_EnO: np.ndarray, each: Sequence[Mapping[str, np.ndarray]], ensemble: int
-) -> Targets:
+    examples: Examples, outputs_EnO: np.ndarray, each: Sequence[Mapping[str, np.ndarray]], ensemble: int,
+    trees: bool = False,
+) -> Targets:  # fmt: skip
     """Return targets with the :func:`shares_of` each, by the losses on validation molecules; none for one network.
 
     The loss is the squared error of the scaled target, or minus the logarithm of the probability of the true class.
@@ -37,20 +42,25 @@ def with_shares(
         What the networks say of all validation molecules, ascending.
     each
         The parts of each network, ``ensemble`` networks a fold.
+    trees
+        Whether behind the networks of each fold stand trees, whose share is :data:`TREES`.
     """
-    if ensemble == 1:
+    if ensemble == 1 and not trees:
         return examples.targets
+    voices = ensemble + trees
     rows = np.unique(np.concatenate([places["val"] for places in each]))
     losses = [
         _losses(examples, places["val"], outputs_nO[np.searchsorted(rows, places["val"])])
         for places, outputs_nO in zip(each, outputs_EnO, strict=True)
     ]
-    losses_Vnt = np.stack([np.concatenate(losses[place::ensemble]) for place in range(ensemble)])
-    weights_nt = np.concatenate([examples.weights[places["val"]] for places in each[::ensemble]])
-    items = [
-        replace(target, shares=shares_of(losses_Vnt[..., column], weights_nt[:, column]))
-        for column, target in enumerate(examples.targets.items)
-    ]
+    losses_Vnt = np.stack([np.concatenate(losses[place::voices]) for place in range(ensemble)])
+    weights_nt = np.concatenate([examples.weights[places["val"]] for places in each[::voices]])
+    items = []
+    for column, target in enumerate(examples.targets.items):
+        shares = shares_of(losses_Vnt[..., column], weights_nt[:, column])
+        if trees:
+            shares = (*((1 - TREES) * share for share in shares or [1 / ensemble] * ensemble), TREES)
+        items.append(replace(target, shares=shares))
     return replace(examples.targets, items=tuple(items))
 
 
