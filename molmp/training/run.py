@@ -39,6 +39,9 @@ from molmp.trust.domain import Verdict
 
 __all__ = ["Grown", "MemberDone", "Trained", "fit_features", "new_model", "train"]
 
+SEEDS = 1_000
+"""Networks that a seed has initial weights for: those of the next seed are others."""
+
 
 class MemberDone(NamedTuple):
     """One network of the ensemble is trained."""
@@ -156,7 +159,8 @@ def _material(problem: Problem, config: TrainConfig, graphs: DeviceGraphs, each:
         check_parts(own, labels, problem.targets, f" in fold {fold}" if problem.folds else "")
     counts = (~np.isnan(labels)).any(axis=1) & (weights > 0)
     plans = [
-        Plan(config.seed + member, own["learns"][counts[own["learns"]]], own["val"]) for member, own in enumerate(each)
+        Plan(SEEDS * config.seed + member, own["learns"][counts[own["learns"]]], own["val"])
+        for member, own in enumerate(each)
     ]
     useful = np.unique(np.concatenate([plan.train for plan in plans[:judges]]))
     targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(
