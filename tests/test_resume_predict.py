@@ -114,7 +114,7 @@ def kill_when_it_has_kept(process: "subprocess.Popen[bytes]", output: Path, size
         if journal_path(output).exists() and journal_path(output).stat().st_size >= size:
             process.kill()
             break
-        time.sleep(0.001)
+        time.sleep(0.01)
     return process.wait() == -signal.SIGKILL
 
 
