@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
-from sklearn import metrics as sk
 
 __all__ = ["LOWER_IS_BETTER", "MAIN_METRIC", "Scores", "evaluate"]
 
@@ -103,10 +101,10 @@ def _regression(y: np.ndarray, p: np.ndarray) -> Measures:
     functions: dict[str, Callable[[], float]] = {
         "rmse": lambda: np.sqrt(np.mean((y - p) ** 2)),
         "mae": lambda: np.mean(np.abs(y - p)),
-        "r2": lambda: sk.r2_score(y, p),
-        "pearson": lambda: stats.pearsonr(y, p).statistic,
-        "spearman": lambda: stats.spearmanr(y, p).statistic,
-        "kendall": lambda: stats.kendalltau(y, p).statistic,
+        "r2": lambda: _r2(y, p),
+        "pearson": lambda: _correlation("pearsonr", y, p),
+        "spearman": lambda: _correlation("spearmanr", y, p),
+        "kendall": lambda: _correlation("kendalltau", y, p),
     }
     undefined: dict[str, str] = {}
     if len(y) == 0:
@@ -116,6 +114,18 @@ def _regression(y: np.ndarray, p: np.ndarray) -> Measures:
     elif np.ptp(p) == 0:
         undefined = dict.fromkeys(("pearson", "spearman", "kendall"), "all predictions are equal")
     return functions, undefined
+
+
+def _r2(y: np.ndarray, p: np.ndarray) -> float:
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(y, p))
+
+
+def _correlation(name: str, y: np.ndarray, p: np.ndarray) -> float:
+    from scipy import stats
+
+    return float(getattr(stats, name)(y, p).statistic)
 
 
 def _bounded(y: np.ndarray, p: np.ndarray, side: np.ndarray) -> Measures:
@@ -133,6 +143,8 @@ def _bounded(y: np.ndarray, p: np.ndarray, side: np.ndarray) -> Measures:
 
 
 def _binary(y: np.ndarray, p: np.ndarray, cut: float) -> Measures:
+    from sklearn import metrics as sk
+
     hard = (p >= cut).astype(int)
     functions = {
         "roc_auc": lambda: sk.roc_auc_score(y, p),
@@ -149,6 +161,8 @@ def _binary(y: np.ndarray, p: np.ndarray, cut: float) -> Measures:
 
 
 def _multiclass(y: np.ndarray, p: np.ndarray) -> Measures:
+    from sklearn import metrics as sk
+
     classes = np.arange(p.shape[1])
     hard, one_hot = p.argmax(1), np.eye(p.shape[1])[y.astype(int)]
     present = np.unique(y).astype(int)
