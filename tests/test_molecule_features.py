@@ -193,7 +193,7 @@ def test_a_network_that_needs_features_says_so() -> None:
 @pytest.fixture(scope="module")
 def trained() -> Bundle:
     smiles = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
-    settings = {"hidden": 8, "epochs": 2, "ensemble": 2, "device": "cpu"}
+    settings = {"hidden": 8, "steps": 1, "readout": "sum", "epochs": 2, "ensemble": 2, "device": "cpu"}
     estimator = MPNNRegressor(**settings, features="descriptors+morgan").fit(smiles, np.exp(np.arange(32.0) / 4))
     return estimator.predictor_.bundle
 
