@@ -34,6 +34,16 @@ def _pictures_are_empty(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         monkeypatch.setattr("molmp.plots._save", lambda figure, path: Path(path).write_bytes(b""))
 
 
+@pytest.fixture(autouse=True)
+def _forests_are_small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To grow the hundred trees that a run is compared with takes longer than to train a network for an epoch.
+
+    Tests marked ``forests`` grow them all.
+    """
+    if request.node.get_closest_marker("forests") is None:
+        monkeypatch.setattr("molmp.training.baselines.TREES", 5)
+
+
 @pytest.fixture(scope="session")
 def molmp() -> Callable[..., Result]:
     """Call the console script that pyproject.toml declares."""

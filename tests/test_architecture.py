@@ -117,8 +117,9 @@ def test_help_loads_no_torch(command: list[str]) -> None:
     assert not loaded & {"torch", "sklearn", "pandas", "matplotlib"}
 
 
-def test_predicting_loads_what_it_needs() -> None:
-    code = "import sys, json, molmp.inference.folders; print(json.dumps(sorted(sys.modules)))"
+def test_predicting_and_training_load_what_they_need() -> None:
+    """Training: until it scores a model that is finished."""
+    code = "import sys, json, molmp.inference.folders, molmp.training.run; print(json.dumps(sorted(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(out.stdout))
     assert "torch" in loaded

@@ -16,6 +16,8 @@ from molmp.training.label_summary import summarize_labels
 from molmp.training.problem import Problem
 from molmp.training.targets import Target, Targets
 
+pytestmark = pytest.mark.forests
+
 ENDS = ("", "O", "N", "F")
 SMILES = ["C" * n + end for n in range(1, 13) for end in ENDS]
 ROWS = np.arange(len(SMILES))

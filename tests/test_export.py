@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from test_molecule_features import BOTH, trained  # noqa: F401
 from tiny import SMILES, tiny_bundle
 
 from molmp import onnx_inputs
@@ -25,7 +26,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 BUNDLES = {
-    "regression": tiny_bundle("regression", 2, shares=(0.9, 0.1), readout="set2set+sum", readout_steps=2, steps=2),
+    "regression": tiny_bundle("regression", 2, shares=(0.9, 0.1), readout="set2set+sum", readout_steps=2, steps=1),
     "binary": tiny_bundle("binary", aggregation="mean", readout="attention+mean", steps=2),
     "multiclass": tiny_bundle("multiclass", hydrogens=True, aggregation="max", readout="max", steps=1),
 }
@@ -86,7 +87,7 @@ def test_molecules_without_bonds(sessions: dict[str, Any], task: str, smiles: li
     ],
 )
 def test_spreads_and_quantiles(task: str, loss: str, names: list[str]) -> None:
-    bundle = tiny_bundle(task, 2, loss=loss, shares=(0.9, 0.1), readout="sum", steps=1)
+    bundle = tiny_bundle(task, 2, loss=loss, shares=(0.9, 0.1), layer="gin", readout="sum", steps=1)
     session = session_of(_onnx(bundle))
     assert [output.name for output in session.get_outputs()] == names
     featurized = featurize(SMILES, bundle.options)
@@ -98,6 +99,12 @@ def test_spreads_and_quantiles(task: str, loss: str, names: list[str]) -> None:
         else:
             std = expected.epistemic if loss == "dirichlet" else expected.std
             np.testing.assert_allclose(answers[f"{name}_std"], std, rtol=1e-4)
+
+
+def test_features_are_one_more_input(trained: Bundle) -> None:  # noqa: F811
+    session = session_of(_onnx(trained))
+    assert {i.name: i.shape for i in session.get_inputs()}["features"] == ["num_molecules", 1115]
+    compare(session, trained, ["C", "CCO", "c1ccccc1O"])
 
 
 def test_sizes_have_names(sessions: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import matthews_corrcoef
 from sklearn.utils.class_weight import compute_class_weight
-from test_training import NETWORK, QUICK, SMILES, finish, problem
+from test_training import NETWORK, ONE_SET, QUICK, SMILES, finish, problem
 
 from molmp.errors import ConfigError, DataError
 from molmp.tables.splits import Split
@@ -72,7 +72,7 @@ def test_balanced_is_as_if_the_rare_were_repeated() -> None:
 
 def test_balanced_finds_more_of_the_rare() -> None:
     for targets, labels, loss in ((RARE, rare(), "auto"), (THREE, three(), "auto"), (THREE, three(), "focal")):
-        config = TrainConfig(epochs=8, batch_size=8, patience=0, loss=loss, ensemble=1)
+        config = replace(ONE_SET, epochs=8, loss=loss)
         plain = finish(problem(labels, targets), config=config).predictions["train"][0]
         fair = finish(problem(labels, targets), config=replace(config, class_weight="balanced")).predictions["train"][0]
         rarest = (lambda p: p) if targets is RARE else (lambda p: p[:, 2])
@@ -90,7 +90,7 @@ def test_task_weights_draw_the_network_to_a_target() -> None:
     carbons = np.array([float(s.count("C")) for s in SMILES])
     labels = np.stack([carbons, random.normal(size=32)], axis=1)
     targets = Targets("regression", (Target(name="a"), Target(name="noise")))
-    config = TrainConfig(epochs=15, batch_size=8, lr=5e-3, patience=0, ensemble=1)
+    config = replace(ONE_SET, epochs=15, lr=5e-3)
     rmse = []
     for weight in (0.001, 1000.0):
         trained = finish(problem(labels, targets), config=replace(config, task_weights={"noise": weight}))
@@ -196,5 +196,5 @@ def test_constant_numbers_are_learned_and_said() -> None:
     p = problem(labels, Targets("regression", (Target(name="a"),)))
     assert problem_notes(p) == ["all 24 training labels of 'a' are 5: nothing else can be learned"]
     for loss in ("mse", "mve", "evidential", "quantile"):
-        trained = finish(p, config=TrainConfig(epochs=30, batch_size=8, lr=1e-2, loss=loss, ensemble=1))
+        trained = finish(p, config=replace(ONE_SET, epochs=10, lr=1e-2, loss=loss))
         np.testing.assert_allclose(trained.predictions["test"][0], 5, atol=0.6)

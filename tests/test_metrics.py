@@ -109,3 +109,23 @@ def test_bounds_do_not_depend_on_the_unit() -> None:
     y, p, sides = np.array([1.0, 2, 5, 5]), np.array([1.0, 4, 3, 6]), [0, 0, 1, -1]
     scaled = bounded(list(1000 * y + 3), list(1000 * p + 3), sides)
     assert scaled["rmse"] == pytest.approx(1000 * bounded(list(y), list(p), sides)["rmse"])
+
+
+@pytest.mark.parametrize(
+    ("task", "predictions"),
+    [
+        ("regression", [0.1, 0.7, 0.9, 0.2]),
+        ("binary", [0.1, 0.7, 0.9, 0.2]),
+        ("multiclass", [[0.8, 0.2], [0.4, 0.6]] * 2),
+    ],
+)
+def test_one_metric_is_the_same_as_among_all(task: str, predictions: list) -> None:
+    for y in ([0.0, 1.0, 1.0, NAN], [1.0, 1.0, NAN, 1.0], [NAN] * 4):
+        for sides in (None, np.array([[0], [1], [-1], [0]])) if task == "regression" else (None,):
+            given = (task, ["t"], np.array([y]).T, [np.array(predictions)], sides)
+            whole = evaluate(*given)
+            for metric, value in whole.mean.items():
+                one = evaluate(*given, only=metric)
+                assert one.mean == {metric: value}
+                why = whole.per_target["t"].get("undefined", {})
+                assert one.per_target["t"].get("undefined", {}) == {k: v for k, v in why.items() if k == metric}

@@ -193,7 +193,7 @@ def test_a_network_that_needs_features_says_so() -> None:
 @pytest.fixture(scope="module")
 def trained() -> Bundle:
     smiles = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
-    settings = {"hidden": 8, "epochs": 2, "ensemble": 2, "device": "cpu"}
+    settings = {"hidden": 8, "steps": 1, "readout": "sum", "epochs": 2, "ensemble": 2, "device": "cpu"}
     estimator = MPNNRegressor(**settings, features="descriptors+morgan").fit(smiles, np.exp(np.arange(32.0) / 4))
     return estimator.predictor_.bundle
 
@@ -231,16 +231,3 @@ def test_a_file_that_contradicts_itself_is_refused(trained: Bundle, change: str)
 def test_estimators_keep_the_kind_of_features(trained: Bundle, tmp_path: Path) -> None:
     save_bundle(trained, tmp_path)
     assert MPNNRegressor.load(tmp_path).features == "descriptors+morgan"
-
-
-def test_onnx_takes_features_as_one_more_input(trained: Bundle) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    from molmp import onnx_inputs
-    from molmp.inference.export import _onnx
-
-    session = onnxruntime.InferenceSession(_onnx(trained), providers=["CPUExecutionProvider"])
-    assert {i.name: i.shape for i in session.get_inputs()}["features"] == ["num_molecules", 1115]
-    made = featurize(["C", "CCO", "c1ccccc1O"], BOTH)
-    (answer,) = session.run(None, onnx_inputs(made.graphs))
-    np.testing.assert_allclose(answer, Predictor(trained, "cpu").answer(made).targets[0].value, rtol=1e-4)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from molmp.inference.model_file import save_bundle
 from molmp.inference.predictor import Predictor
 from molmp.inference.tables import predict_table
 from molmp.tables.shard import Shard
+from molmp.training.bundle import Bundle
 
 # Many small batches, each kept at once: every moment is one at which something can be lost.
 PROGRAM = """
@@ -44,7 +46,7 @@ NAMES = ["out.csv", "out.tsv", "out.csv.gz", "out.parquet"]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    save_bundle(with_trust(tiny_bundle(members=2, loss="mve")), folder)
+    save_bundle(calibrated(), folder)
     return folder
 
 
@@ -80,8 +82,13 @@ class Stopped(Predictor):
             yield answer
 
 
+@cache
+def calibrated(**options: int) -> Bundle:
+    return with_trust(tiny_bundle(members=2, loss="mve", **options))
+
+
 def stopped_after(num_batches: int, **options: int) -> Predictor:
-    predictor = Stopped(with_trust(tiny_bundle(members=2, loss="mve", **options)), "cpu")
+    predictor = Stopped(calibrated(**options), "cpu")
     predictor.batches_left = num_batches
     return predictor
 
@@ -114,7 +121,7 @@ def kill_when_it_has_kept(process: "subprocess.Popen[bytes]", output: Path, size
         if journal_path(output).exists() and journal_path(output).stat().st_size >= size:
             process.kill()
             break
-        time.sleep(0.001)
+        time.sleep(0.01)
     return process.wait() == -signal.SIGKILL
 
 

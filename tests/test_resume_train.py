@@ -34,8 +34,9 @@ from molmp.training.targets import Target, Targets
 
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
 NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8, dropout=0.3)
-CONFIG = TrainConfig(epochs=4, batch_size=8, ensemble=2, seed=5)
-SAVED = 4 * (3 + 1)  # checkpoints in all: after each step, and after each epoch
+CONFIG = TrainConfig(epochs=2, batch_size=8, ensemble=2, seed=5)
+STEPS = 4  # of each epoch: the networks that learn from validation molecules too have 28
+SAVED = CONFIG.epochs * (STEPS + 1)  # checkpoints in all: after each step, and after each epoch
 
 # A checkpoint after every step, and before one of them time for a signal to arrive.
 PROGRAM = """
@@ -129,7 +130,7 @@ def test_stopped_after_any_step(whole: Trained, tmp_path: Path, number: int) -> 
 
 def test_stopped_again_and_again(whole: Trained, tmp_path: Path) -> None:
     for _ in range(3):
-        stop_after(tmp_path / "run.resume", 5)
+        stop_after(tmp_path / "run.resume", 3)
     assert_same(finish(tmp_path / "run.resume"), whole)
 
 
@@ -181,7 +182,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(whole: Trained,
     ("config", "options", "words"),
     [
         (replace(CONFIG, lr=0.01), {}, "lr was 0.002, is 0.01"),
-        (replace(CONFIG, epochs=9), {}, "epochs was 4, is 9"),
+        (replace(CONFIG, epochs=9), {}, "epochs was 2, is 9"),
         (CONFIG, {"shift": 1.0}, "other data"),
     ],
 )
@@ -209,7 +210,7 @@ def test_begins_anew_without_being_asked_to_resume(whole: Trained, tmp_path: Pat
     told: list[str] = []
     with Checkpoints(tmp_path / "run.resume", tell=told.append) as checkpoints:
         records = list(train(problem(), NETWORK, CONFIG, device="cpu", checkpoints=checkpoints))
-    assert sum(isinstance(record, Step) for record in records) == 4 * 4
+    assert sum(isinstance(record, Step) for record in records) == CONFIG.epochs * STEPS
     assert "is left of an earlier run: --resume would go on with it; this one begins anew" in told[0]
     assert not (tmp_path / "run.resume").exists()
 
@@ -269,7 +270,7 @@ def test_a_full_disk(whole: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 # The command line, in processes that are killed.
 
-QUICK = ["--hidden", "8", "--steps", "2", "--epochs", "12", "--batch-size", "8", "--no-cache", "--device", "cpu"]
+QUICK = ["--hidden", "8", "--steps", "2", "--epochs", "5", "--batch-size", "8", "--no-cache", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -295,7 +296,7 @@ def send_after(process: "subprocess.Popen[str]", folder: Path, number: int, sent
             time.sleep(delay)
             process.send_signal(sent)
             break
-        time.sleep(0.005)
+        time.sleep(0.02)
     process.wait()
     return process.returncode in (-sent, 128 + sent)
 

@@ -297,7 +297,7 @@ def test_a_molecule_that_ends_its_worker_costs_its_own_row(predictor, monkeypatc
 
 
 def test_answers_at_the_same_time_are_those_one_after_the_other(client):
-    questions = [{"smiles": [SMILES[i % len(SMILES)], "C" * (1 + i % 7), "C1CC"]} for i in range(24)]
+    questions = [{"smiles": [SMILES[i % len(SMILES)], "C" * (1 + i % 7), "C1CC"]} for i in range(16)]
 
     def ask(question):
         answers = [
@@ -309,7 +309,7 @@ def test_answers_at_the_same_time_are_those_one_after_the_other(client):
 
     serial = [ask(question) for question in questions]
     with TestClient(
-        make_app(client.app.state.house.service.predictor, limits=Limits(max_uploads=24)), base_url=HERE
+        make_app(client.app.state.house.service.predictor, limits=Limits(max_uploads=16)), base_url=HERE
     ) as other:
         client = other
         with ThreadPoolExecutor(8) as threads:

@@ -26,6 +26,7 @@ from molmp.training.validation import predict_outputs
 SMILES = ["C" * n + end for n in range(1, 9) for end in ("", "O", "N", "Cl")]
 NETWORK = ModelConfig(hidden=8, steps=2, edge_hidden=4, head_hidden=8)
 QUICK = TrainConfig(epochs=3, batch_size=8, ensemble=1)
+ONE_SET = replace(QUICK, refit=False)
 
 
 def problem(
@@ -50,7 +51,7 @@ def finish(p: Problem, network: ModelConfig = NETWORK, config: TrainConfig = QUI
 
 
 def test_it_learns_to_count_carbons() -> None:
-    trained = finish(carbons(), config=TrainConfig(epochs=150, batch_size=8, lr=5e-3, patience=0, ensemble=1))
+    trained = finish(carbons(), config=replace(ONE_SET, epochs=80, lr=1e-2))
     assert trained.bundle.metrics["train"]["rmse"] < 0.3
 
 
@@ -172,9 +173,7 @@ def test_unreadable_rows_are_passed_over() -> None:
 def test_classification_learns(task: str, classes: tuple[str, ...], metric: str) -> None:
     labels = np.array([[float(i % 4 % len(classes))] for i in range(len(SMILES))])
     targets = Targets(task, (Target(name="end", classes=classes),))
-    trained = finish(
-        problem(labels, targets), config=TrainConfig(epochs=80, batch_size=8, lr=5e-3, patience=0, ensemble=1)
-    )
+    trained = finish(problem(labels, targets), config=replace(ONE_SET, epochs=40, lr=1e-2))
     assert trained.bundle.metrics["train"]["accuracy"] > 0.7
     assert trained.bundle.metrics["val"][metric] is not None
 
@@ -283,7 +282,7 @@ def bounded_problem(scale: float = 1.0) -> Problem:
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber", "mve"])
 def test_bounds_are_learned_as_bounds(loss: str) -> None:
-    config = TrainConfig(epochs=25, batch_size=8, lr=1e-2, patience=0, loss=loss, ensemble=1)
+    config = replace(ONE_SET, epochs=25, lr=1e-2, loss=loss)
     trained = finish(bounded_problem(), config=config)
     assert trained.bundle.metrics["per_target"]["carbons"]["train"]["bounds"] == 5
     as_values = finish(replace(bounded_problem(), sides=None), config=config)

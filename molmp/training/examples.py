@@ -41,11 +41,11 @@ class Examples:
             counts &= self.sides[rows] == 0
         return np.where(counts, self.labels[rows], np.nan)
 
-    def score(self, rows: np.ndarray, predictions: Sequence[np.ndarray]) -> Scores:
-        """Metrics of predictions for those rows."""
+    def score(self, rows: np.ndarray, predictions: Sequence[np.ndarray], only: str | None = None) -> Scores:
+        """Metrics of predictions for those rows, all or one."""
         sides = None if self.sides is None else self.sides[rows]
         cuts = [0.5 if target.threshold is None else target.threshold for target in self.targets.items]
-        return evaluate(self.targets.task, self.targets.names, self.labels[rows], predictions, sides, cuts)
+        return evaluate(self.targets.task, self.targets.names, self.labels[rows], predictions, sides, cuts, only)
 
     def counts(self) -> np.ndarray:
         """What each molecule weighs in the loss: the weights of its labels that are known, shape ``(n,)``."""

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
-from sklearn import metrics as sk
 
 __all__ = ["LOWER_IS_BETTER", "MAIN_METRIC", "Scores", "evaluate"]
 
@@ -18,6 +16,10 @@ MAIN_METRIC = {"regression": "rmse", "binary": "roc_auc", "multiclass": "log_los
 
 LOWER_IS_BETTER = frozenset(["rmse", "mae", "log_loss", "brier"])
 """Metrics that are errors; all others are the better the higher."""
+
+
+Measures = tuple[Mapping[str, Callable[[], float]], Mapping[str, str]]
+"""Functions that work out metrics; and which of them are undefined, with the reason."""
 
 
 class Scores(NamedTuple):
@@ -31,7 +33,8 @@ class Scores(NamedTuple):
 
 
 def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: Sequence[np.ndarray],
-             sides: np.ndarray | None = None, thresholds: Sequence[float] | None = None) -> Scores:  # fmt: skip
+             sides: np.ndarray | None = None, thresholds: Sequence[float] | None = None,
+             only: str | None = None) -> Scores:  # fmt: skip
     """Score predictions.
 
     Parameters
@@ -51,6 +54,8 @@ def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: S
         the bound. So count ``rmse`` and ``mae``; the other metrics are of the labels that are values.
     thresholds
         For each of ``t`` binary targets the probability from which a molecule is of class 1; 0.5 where ``None``.
+    only
+        The one metric that is wanted; all where ``None``.
 
     Examples
     --------
@@ -58,7 +63,7 @@ def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: S
     >>> round(scores.mean["rmse"], 4), scores.per_target["a"]["count"]
     (0.7071, 2)
     """
-    score: dict[str, Callable[..., dict[str, Any]]] = {"regression": _regression, "multiclass": _multiclass}
+    kinds: dict[str, Callable[..., Measures]] = {"regression": _regression, "multiclass": _multiclass}
     per_target: dict[str, dict[str, Any]] = {}
     columns = np.zeros_like(labels) if sides is None else sides
     cuts = [0.5] * len(names) if thresholds is None else thresholds
@@ -66,11 +71,14 @@ def evaluate(task: str, names: Sequence[str], labels: np.ndarray, predictions: S
         known = ~np.isnan(y)
         per_target[name] = {"count": int(known.sum())}
         if (side[known] != 0).any():
-            per_target[name] |= _bounded(y[known], p[known], side[known])
+            per_target[name]["bounds"] = int((side[known] != 0).sum())
+            functions, undefined = _bounded(y[known], p[known], side[known])
         elif task == "binary":
-            per_target[name] |= _binary(y[known], p[known], cut)
+            functions, undefined = _binary(y[known], p[known], cut)
         else:
-            per_target[name] |= score[task](y[known], p[known])
+            functions, undefined = kinds[task](y[known], p[known])
+        wanted = functions if only is None else {only: functions[only]}
+        per_target[name] |= _score(wanted, {metric: why for metric, why in undefined.items() if metric in wanted})
     return Scores(_means(per_target), per_target)
 
 
@@ -89,14 +97,14 @@ def _score(functions: Mapping[str, Callable[[], float]], undefined: Mapping[str,
     return values | ({"undefined": dict(undefined)} if undefined else {})
 
 
-def _regression(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    functions = {
+def _regression(y: np.ndarray, p: np.ndarray) -> Measures:
+    functions: dict[str, Callable[[], float]] = {
         "rmse": lambda: np.sqrt(np.mean((y - p) ** 2)),
         "mae": lambda: np.mean(np.abs(y - p)),
-        "r2": lambda: sk.r2_score(y, p),
-        "pearson": lambda: stats.pearsonr(y, p).statistic,
-        "spearman": lambda: stats.spearmanr(y, p).statistic,
-        "kendall": lambda: stats.kendalltau(y, p).statistic,
+        "r2": lambda: _r2(y, p),
+        "pearson": lambda: _correlation("pearsonr", y, p),
+        "spearman": lambda: _correlation("spearmanr", y, p),
+        "kendall": lambda: _correlation("kendalltau", y, p),
     }
     undefined: dict[str, str] = {}
     if len(y) == 0:
@@ -105,20 +113,38 @@ def _regression(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
         undefined = dict.fromkeys(("r2", "pearson", "spearman", "kendall"), f"all {len(y)} labels are equal")
     elif np.ptp(p) == 0:
         undefined = dict.fromkeys(("pearson", "spearman", "kendall"), "all predictions are equal")
-    return _score(functions, undefined)
+    return functions, undefined
 
 
-def _bounded(y: np.ndarray, p: np.ndarray, side: np.ndarray) -> dict[str, Any]:
+def _r2(y: np.ndarray, p: np.ndarray) -> float:
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(y, p))
+
+
+def _correlation(name: str, y: np.ndarray, p: np.ndarray) -> float:
+    from scipy import stats
+
+    return float(getattr(stats, name)(y, p).statistic)
+
+
+def _bounded(y: np.ndarray, p: np.ndarray, side: np.ndarray) -> Measures:
     error = np.where(side * (p - y) > 0, 0.0, p - y)
     exact = side == 0
-    scores = {"bounds": int((~exact).sum()), **_regression(y[exact], p[exact])}
-    scores |= {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.mean(np.abs(error)))}
+    functions, undefined = _regression(y[exact], p[exact])
+    functions = {
+        **functions,
+        "rmse": lambda: float(np.sqrt(np.mean(error**2))),
+        "mae": lambda: float(np.abs(error).mean()),
+    }
     undefined = {k: "no labels that are values" if not exact.any() else why
-                 for k, why in scores.pop("undefined", {}).items() if k not in ("rmse", "mae")}  # fmt: skip
-    return scores | ({"undefined": undefined} if undefined else {})
+                 for k, why in undefined.items() if k not in ("rmse", "mae")}  # fmt: skip
+    return functions, undefined
 
 
-def _binary(y: np.ndarray, p: np.ndarray, cut: float) -> dict[str, Any]:
+def _binary(y: np.ndarray, p: np.ndarray, cut: float) -> Measures:
+    from sklearn import metrics as sk
+
     hard = (p >= cut).astype(int)
     functions = {
         "roc_auc": lambda: sk.roc_auc_score(y, p),
@@ -131,10 +157,12 @@ def _binary(y: np.ndarray, p: np.ndarray, cut: float) -> dict[str, Any]:
         "brier": lambda: np.mean((y - p) ** 2),
     }
     need_both = ("roc_auc", "pr_auc", "balanced_accuracy", "f1", "mcc")
-    return _score(functions, _undefined_classes(y, functions, need_both))
+    return functions, _undefined_classes(y, functions, need_both)
 
 
-def _multiclass(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+def _multiclass(y: np.ndarray, p: np.ndarray) -> Measures:
+    from sklearn import metrics as sk
+
     classes = np.arange(p.shape[1])
     hard, one_hot = p.argmax(1), np.eye(p.shape[1])[y.astype(int)]
     present = np.unique(y).astype(int)
@@ -149,7 +177,7 @@ def _multiclass(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
         "pr_auc": lambda: np.mean([sk.average_precision_score(y == c, p[:, c]) for c in present]),
         "brier": lambda: np.mean(((one_hot - p) ** 2).sum(1)),
     }
-    return _score(functions, _undefined_classes(y, functions, ("balanced_accuracy", "f1", "mcc", "roc_auc", "pr_auc")))
+    return functions, _undefined_classes(y, functions, ("balanced_accuracy", "f1", "mcc", "roc_auc", "pr_auc"))
 
 
 def _undefined_classes(y: np.ndarray, functions: Mapping[str, Any], need_both: Sequence[str]) -> dict[str, str]:

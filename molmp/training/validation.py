@@ -59,7 +59,8 @@ def _score(outputs_nO: np.ndarray, examples: Examples, rows: np.ndarray) -> tupl
     if not np.isfinite(outputs_nO).all():
         return math.nan, math.nan
     loss = objective(targets)(torch.from_numpy(outputs_nO), examples.known("cpu").at(torch.from_numpy(rows)))
-    score = examples.score(rows, targets.decode(outputs_nO)).mean[MAIN_METRIC[targets.task]]
+    metric = MAIN_METRIC[targets.task]
+    score = examples.score(rows, targets.decode(outputs_nO), metric).mean[metric]
     return float(loss), math.nan if score is None else score
 
 
