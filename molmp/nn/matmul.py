@@ -156,7 +156,7 @@ def _onednn() -> bool:
 
 
 def _intel() -> bool:
-    # Told by its name, not by measuring: the same machine must take the same library, and give the same bits, each time.
+    # Told by its name, not by measuring: the same machine must take the same library each time, and give the same bits.
     linux = Path("/proc/cpuinfo")
     names = linux.read_text("utf-8", "replace") if linux.is_file() else platform.processor()
     return "GenuineIntel" in names
