@@ -85,9 +85,7 @@ def matmul_transposed(x_MK: Tensor, y_MN: Tensor, members: int | None = None) ->
     return out_KN if done == x_MK.shape[0] else out_KN.addmm_(x_MK[done:].t(), y_MN[done:])
 
 
-def matmul_each(
-    x_EMK: Tensor, w_EKN: Tensor, bias_EN: Tensor | None = None, out_EMN: Tensor | None = None
-) -> Tensor:
+def matmul_each(x_EMK: Tensor, w_EKN: Tensor, bias_EN: Tensor | None = None, out_EMN: Tensor | None = None) -> Tensor:
     """Return ``x[e] @ w[e] + bias[e]`` for each member, shape ``(E, M, N)``."""
     if multiplies_in_bfloat16(x_EMK):
         product = _in_bfloat16(x_EMK, w_EKN.mT, bias_EN)
