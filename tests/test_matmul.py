@@ -1,5 +1,7 @@
 """Products by either library, of every shape that splits differently."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -14,8 +16,12 @@ ROWS = [0, 1, 63, 64, 65, 128, 300, 2200]
 
 
 @pytest.fixture
-def onednn_always(monkeypatch: pytest.MonkeyPatch) -> None:
+def onednn_always(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(module, "LEAST", 0)
+    monkeypatch.setattr(module, "_intel", lambda: False)
+    module._onednn.cache_clear()
+    yield
+    module._onednn.cache_clear()
 
 
 @pytest.mark.usefixtures("onednn_always")

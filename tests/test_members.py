@@ -9,6 +9,7 @@ import torch
 from networks import SMILES, batch_of, graphs, new_model
 from torch import Tensor, nn
 
+from molmp.nn import gated, matmul
 from molmp.nn.autograd import plain_autograd
 from molmp.nn.batch import DeviceGraphs
 from molmp.nn.config import CHOICES
@@ -90,10 +91,13 @@ def test_molecules_without_a_bond(layer: str) -> None:
     assert_as_each_alone(Members(models), models, compact, smiles=["C", "[Xe]", "O"])
 
 
-def test_wide_members_meet_the_products_of_one_member() -> None:
-    # So wide that each member's product is a call of its own.
-    models = networks(hidden=320, steps=1)
-    assert_as_each_alone(Members(models), models, compact=True, tolerance=1e-7)
+@pytest.mark.parametrize("compact", [False, True])
+def test_members_whose_work_is_cut(compact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of many rows is: products are calls of their own, and so are gated updates."""
+    monkeypatch.setattr(matmul, "_at_once", lambda multiplications: False)
+    monkeypatch.setattr(gated, "CACHED", 0)
+    models = networks()
+    assert_as_each_alone(Members(models), models, compact)
 
 
 def test_a_layer_that_does_not_stack_is_run_member_by_member() -> None:

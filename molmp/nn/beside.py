@@ -60,15 +60,25 @@ class FeatureScaling(nn.Module):
 
     def forward(self, x_BF: Tensor) -> Tensor:
         """Scale, shape ``(B, F)``; with centers ``(E, F)`` each member's rows meet its own."""
+        if x_BF.device.type == "cpu" and not plain():
+            if self.center.dim() == 1:
+                return _where_seen(x_BF, self.center, self.factor)
+            each = zip(x_BF.chunk(len(self.center)), self.center, self.factor, strict=True)
+            return torch.cat([_where_seen(*member) for member in each])
         if self.center.dim() == 1:
-            if x_BF.device.type != "cpu" or plain() or 2 * self.factor.count_nonzero() > len(self.factor):
-                return _limited((x_BF - self.center) * self.factor)
-            seen = self.factor.nonzero().squeeze(1)  # the others are 0 for every molecule
-            scaled_BF = torch.zeros_like(x_BF)
-            scaled_BF[:, seen] = _limited((x_BF[:, seen] - self.center[seen]) * self.factor[seen])
-            return scaled_BF
+            return _limited((x_BF - self.center) * self.factor)
         x_EBF = x_BF.unflatten(0, (len(self.center), -1))
         return _limited((x_EBF - self.center.unsqueeze(1)) * self.factor.unsqueeze(1)).flatten(0, 1)
+
+
+def _where_seen(x_BF: Tensor, center_F: Tensor, factor_F: Tensor) -> Tensor:
+    """Scale the features with a factor; the others are 0 for every molecule."""
+    seen = factor_F.nonzero().squeeze(1)
+    if 2 * len(seen) > len(factor_F):
+        return _limited((x_BF - center_F) * factor_F)
+    scaled_BF = torch.zeros_like(x_BF)
+    scaled_BF[:, seen] = _limited((x_BF[:, seen] - center_F[seen]) * factor_F[seen])
+    return scaled_BF
 
 
 def _limited(z: Tensor) -> Tensor:

@@ -38,10 +38,12 @@ class _GroupedMatmul(torch.autograd.Function):
         ctx.save_for_backward(x_RD, matrices_TDF)
         ctx.rows, ctx.counts, ctx.members = rows, counts, members
         x_QD = x_RD.index_select(0, rows.index)
-        if members > 1 and counts:
-            pairs = zip(_cut(x_QD, counts, members), _by_type(matrices_TDF, members), strict=True)
-            return torch.cat([matmul_each(x, matrix) for x, matrix in pairs], 1).flatten(0, 1)
         out_QF = x_QD.new_empty(x_QD.shape[0], matrices_TDF.shape[2])
+        if members > 1 and counts:
+            cut = (_cut(t, counts, members) for t in (x_QD, out_QF))
+            for x, out, matrix in zip(*cut, _by_type(matrices_TDF, members), strict=True):
+                matmul_each(x, matrix, out_EMN=out)
+            return out_QF
         for x, matrix, out in zip(x_QD.split(counts), matrices_TDF, out_QF.split(counts), strict=True):
             matmul(x, matrix.t(), out=out)
         return out_QF
@@ -53,13 +55,14 @@ class _GroupedMatmul(torch.autograd.Function):
             counts = ctx.counts * ctx.members
             return (*_differentiable(grad_QF, take(x_RD, ctx.rows), matrices_TDF, ctx.rows, counts), None, None, None)
         x_QD = x_RD.index_select(0, ctx.rows.index)
-        if ctx.members > 1 and ctx.counts:
-            grads, xs = (_cut(t, ctx.counts, ctx.members) for t in (grad_QF, x_QD))
-            matrices = _by_type(matrices_TDF, ctx.members)
-            back = torch.cat([matmul_each(grad, m.mT) for grad, m in zip(grads, matrices, strict=True)], 1)
-            of_matrices = torch.stack([matmul_each(x.mT, grad) for x, grad in zip(xs, grads, strict=True)], 1)
-            return bag_sum(back.flatten(0, 1), ctx.rows.groups), of_matrices.flatten(0, 1), None, None, None
         grad_x, grad_matrices = torch.empty_like(x_QD), torch.empty_like(matrices_TDF)
+        if ctx.members > 1 and ctx.counts:
+            cut = (_cut(t, ctx.counts, ctx.members) for t in (grad_QF, x_QD, grad_x))
+            by_type = (_by_type(t, ctx.members) for t in (matrices_TDF, grad_matrices))
+            for grad, x, out, matrix, out_matrix in zip(*cut, *by_type, strict=True):
+                matmul_each(grad, matrix.mT, out_EMN=out)
+                matmul_each(x.mT, grad, out_EMN=out_matrix)
+            return bag_sum(grad_x, ctx.rows.groups), grad_matrices, None, None, None
         parts = (t.split(ctx.counts) for t in (grad_QF, x_QD, grad_x))
         for grad, x, out, matrix, out_matrix in zip(*parts, matrices_TDF, grad_matrices, strict=True):
             matmul(grad, matrix, out=out)

@@ -70,7 +70,7 @@ class EdgeConditioned(MessagePassing):
     def update(self, message_RD: Tensor, h_SD: Tensor, level: Level) -> Tensor:
         """Let a gated recurrent unit decide."""
         if self.bias is not None:
-            message_RD = add_bias(message_RD, self.bias).relu_()
+            message_RD = add_bias(message_RD, self.bias).relu()  # in place autograd would copy a view and its gradient
         return self.gru(message_RD, h_SD, level.previous)
 
 
