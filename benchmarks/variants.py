@@ -81,6 +81,12 @@ def equal_shares(problem: Problem, network: ModelConfig, config: TrainConfig) ->
         return learn(problem, network, config)
 
 
+def trees_alone(problem: Problem, network: ModelConfig, config: TrainConfig) -> Trained:
+    """The networks, which learn for an epoch only, have no share."""
+    with patch("molmp.training.shares.TREES", 1.0):
+        return learn(problem, network, replace(config, epochs=1))
+
+
 def pretext(problem: Problem) -> tuple[np.ndarray, tuple[Target, ...]]:
     """Every sixth descriptor of the molecules as labels, for all input rows."""
     features, read = problem.featurized.graphs.features, problem.featurized.rows
@@ -126,6 +132,8 @@ VARIANTS: dict[str, Method] = {
     "Huber's loss": change({}, {"loss": "huber"}),
     "six networks": change({}, {"ensemble": 6}),
     "networks count alike": change({}, {}, how=equal_shares),
+    "no trees": change({}, {"trees": False}),
+    "trees alone": change({}, {}, how=trees_alone),
     "absolute error": change({}, {"loss": "mae"}),
     "targets as they are": change({}, {}, how=without_transform),
     "focal loss": change({}, {"loss": "focal"}),
@@ -153,6 +161,8 @@ ONLY = {
     "targets as they are": True,
     "focal loss": False,
     "classes balanced": False,
+    "no trees": False,
+    "trees alone": False,
 }
 """Whether a change is one for numbers alone or for classes alone."""
 
