@@ -23,7 +23,7 @@ from benchmarks.accuracy_sets import Task, load_task, split_of
 from benchmarks.frame import ONE_THREAD, ROOT, commit, machine
 from benchmarks.peers import python_of, versions_of
 
-__all__ = ["COVERAGE", "RESULTS", "SCHEMA", "SETS", "figures", "load_rows", "measure", "save_row"]
+__all__ = ["COVERAGE", "RESULTS", "SCHEMA", "SETS", "figures", "is_made_with", "load_rows", "measure", "save_row"]
 
 RESULTS = ROOT / "benchmarks" / "trust.jsonl"
 
@@ -171,7 +171,17 @@ def figures(
 
 def is_there(rows: Sequence[Mapping[str, Any]], *key: Any) -> bool:
     """Whether the file has this line, made with the settings that molmp has now."""
-    return any(tuple(row[k] for k in KEY) == key and row["settings"] == settings() for row in rows)
+    return any(tuple(row[k] for k in KEY) == key and is_made_with(row, settings()) for row in rows)
+
+
+def is_made_with(row: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether these settings would make a line again; numbers have no trees, whatever the option says."""
+
+    def relevant(some: Mapping[str, Any]) -> dict[str, Any]:
+        passed_over = {"trees"} if row["task"] == "regression" else set()
+        return {**some, "training": {k: v for k, v in some.get("training", {}).items() if k not in passed_over}}
+
+    return relevant(row["settings"]) == relevant(wanted)
 
 
 def load_rows(path: Path = RESULTS) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.frame import load
 from benchmarks.neighbours import MOLMP
 from benchmarks.tables import fill_tables, markdown, number, origin
-from benchmarks.trust import COVERAGE, RESULTS, SETS, load_rows
+from benchmarks.trust import COVERAGE, RESULTS, SETS, is_made_with, load_rows
 
 __all__ = ["PAGE", "aims", "tables"]
 
@@ -45,7 +45,7 @@ def _rows_by_set(rows: Sequence[Row]) -> Iterator[tuple[str, Sequence[Row]]]:
     """Rows by set, those that were made with the settings of the last row; sets that have none of these are marked."""
     for name in SETS:
         mine = [row for row in rows if row["set"] == name]
-        current = [row for row in mine if row["settings"] == rows[-1]["settings"]]
+        current = [row for row in mine if is_made_with(row, rows[-1]["settings"])]
         if mine:
             yield (name, current) if current else (f"{name} (recipe before)", mine)
 

@@ -45,9 +45,11 @@ def at_work(tiny_model: Path) -> Iterator[Any]:
 
     def start(*arguments: str) -> "subprocess.Popen[bytes]":
         filled = [str(tiny_model) if text == "MODEL" else text for text in arguments]
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored by whom nohup started, and by its children
         process = subprocess.Popen(
             [*MOLMP, *filled, "--n-jobs", "2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
+        signal.signal(signal.SIGHUP, before)
         started.append(process)
         assert process.stdin is not None
         assert process.stdout is not None
