@@ -79,8 +79,6 @@ class Members(nn.Module):
         norms = [torch.linalg.vector_norm(g.reshape(self.num_members, -1), dim=1) for g in gradients]
         norms_E = torch.linalg.vector_norm(torch.stack(norms), dim=0)
         factors_E = (longest / (norms_E + 1e-6)).clamp(max=1.0)
-        if norms_E.device.type == "cpu" and bool((factors_E == 1).all()):  # a GPU would have to be waited for
-            return norms_E
         for gradient in gradients:
             gradient.mul_(factors_E.view(-1, *[1] * (gradient.dim() - 1)) if self.num_members > 1 else factors_E)
         return norms_E
