@@ -203,6 +203,18 @@ def test_where_there_are_no_trees(p: Problem, training: dict[str, object]) -> No
     assert "trees" not in str(sorted(bundle.to_dict()))
 
 
+def test_of_too_many_molecules_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, rows = np.tile(labels("binary"), 2), np.arange(len(SMILES))
+    whole = raw(boost(examples("binary", y), X, rows, 0))
+    monkeypatch.setattr("molmp.training.boosting.MOST_LABELS", 2 * len(rows))
+    np.testing.assert_array_equal(raw(boost(examples("binary", y), X, rows, 0)), whole)
+    monkeypatch.setattr("molmp.training.boosting.MOST_LABELS", 2 * 40)
+    fewer = raw(boost(examples("binary", y), X, rows, 0))
+    assert (fewer != whole).any()
+    np.testing.assert_array_equal(raw(boost(examples("binary", y), X, rows, 0)), fewer)
+    assert (raw(boost(examples("binary", y), X, rows, 1)) != fewer).any()
+
+
 def test_very_many_targets_have_none() -> None:
     assert has_trees(targets_of("binary", MOST_TARGETS), 91)
     assert not has_trees(targets_of("binary", MOST_TARGETS + 1), 91)

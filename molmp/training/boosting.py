@@ -24,7 +24,7 @@ from molmp.tables.groups import stable_rng
 from molmp.training.examples import Examples
 from molmp.training.targets import Targets
 
-__all__ = ["BOOSTING", "MOST_ROWS", "MOST_TARGETS", "boost", "has_trees"]
+__all__ = ["BOOSTING", "MOST_LABELS", "MOST_ROWS", "MOST_TARGETS", "boost", "has_trees"]
 
 BOOSTING: dict[str, Any] = {
     "max_iter": 200, "learning_rate": 0.05, "max_leaf_nodes": 15, "max_depth": 6, "min_samples_leaf": 5,
@@ -35,8 +35,8 @@ BOOSTING: dict[str, Any] = {
 FEWEST = 5
 """Training molecules in which a feature must differ from its median for trees to look at it."""
 
-MOST_ROWS = 20_000
-"""Molecules that the trees of a target learn from; of more, so many are drawn."""
+MOST_ROWS, MOST_LABELS = 20_000, 60_000
+"""Molecules that the trees of a target learn from, and labels of all targets together; of more, so many are drawn."""
 
 MOST_TARGETS = 20
 """Targets beyond which there are no trees: each has trees of its own, networks share what they learn."""
@@ -66,10 +66,11 @@ def boost(examples: Examples, features_nF: np.ndarray, rows: np.ndarray, seed: i
     Trees that say what a network says: a logit of class 1, or a number for each class, for each target.
     """
     parts, bases, first = [], [], 0
+    most = min(MOST_ROWS, MOST_LABELS // len(examples.targets.items))
     for column, width in enumerate(examples.targets.widths):
         y, weights = examples.labels[:, column], examples.weights[:, column]
         known = rows[~np.isnan(y[rows]) & (weights[rows] > 0)]
-        known = known if len(known) <= MOST_ROWS else np.sort(stable_rng(seed).permutation(known)[:MOST_ROWS])
+        known = known if len(known) <= most else np.sort(stable_rng(seed).permutation(known)[:most])
         base, grown = _of_target(features_nF, known, y, weights, width, seed)
         bases.append(base)
         parts += [(nodes, first + output) for nodes, output in grown]
