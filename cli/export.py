@@ -12,8 +12,8 @@ import click
 def export(model: Path, kind: str, output: Path) -> None:
     """Write a trained model as an ONNX file, which runs without torch.
 
-    The file holds all networks of the ensemble and gives their mean in real units, for any number of molecules. Its
-    inputs are made from SMILES by molmp.onnx_inputs.
+    The file holds all networks of the ensemble, and trees beside them, and gives their mean in real units, for any
+    number of molecules. Its inputs are made from SMILES by molmp.onnx_inputs.
     """
     from molmp.inference.export import export_onnx
     from molmp.inference.model_file import load_bundle

@@ -54,9 +54,9 @@ def predict(
     has none as error.
 
     Beside a prediction stands how far to believe it: an interval (TARGET_low, TARGET_high) or a calibrated probability
-    (TARGET_calibrated) and the set of classes that it may be of (TARGET_set); in what the networks differ
-    (TARGET_spread); the training molecule nearest to it and how similar that is; whether it is in the model's domain,
-    and if not why. --no-trust writes none of it.
+    (TARGET_calibrated) and the set of classes that it may be of (TARGET_set); in what the networks, and trees beside
+    them, differ (TARGET_spread); the training molecule nearest to it and how similar that is; whether it is in the
+    model's domain, and if not why. --no-trust writes none of it.
 
     IN may be a folder of such files; then OUT is a folder, which gets a file for each. Those that are there already
     are not predicted again.
