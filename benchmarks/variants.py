@@ -7,6 +7,7 @@ is chosen by these lines has not seen what docs/accuracy.md judges it by. Lines 
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from torch import Tensor
 
 from benchmarks.accuracy import RESULTS, load_rows, measure_all
 from benchmarks.accuracy_methods import Learn, Method, learn, molmp
@@ -21,6 +23,7 @@ from benchmarks.accuracy_sets import SETS
 from molmp.chem.molecule_features import DEFAULT_FEATURES, feature_columns
 from molmp.nn.config import ModelConfig
 from molmp.training.config import TrainConfig
+from molmp.training.place import Best
 from molmp.training.problem import Problem
 from molmp.training.run import Trained, train
 from molmp.training.start import Start
@@ -85,6 +88,27 @@ def trees_alone(problem: Problem, network: ModelConfig, config: TrainConfig) -> 
     """The networks, which learn for an epoch only, have no share."""
     with patch("molmp.training.shares.TREES", 1.0):
         return learn(problem, network, replace(config, epochs=1))
+
+
+def averaged(problem: Problem, network: ModelConfig, config: TrainConfig) -> Trained:
+    """Each network keeps the mean of its weights after the last ten epochs.
+
+    P. Izmailov et al., Averaging weights leads to wider optima and better generalization, 2018, arXiv:1803.05407.
+    """
+    seen: Counter[int] = Counter()
+    means: dict[int, tuple[int, dict[str, Tensor]]] = {}
+
+    def best(*record: Any) -> Best:
+        if not record or record[1] <= config.epochs - 10:
+            return Best(*record)
+        criterion, epoch, weights = record
+        member, seen[epoch] = seen[epoch], seen[epoch] + 1  # networks come in their order
+        number, mean = means.get(member, (0, weights))
+        means[member] = number + 1, {n: t + (weights[n] - t) / (number + 1) for n, t in mean.items()}
+        return Best(criterion, epoch, means[member][1])
+
+    with patch("molmp.training.loop.Best", best):
+        return learn(problem, network, config)
 
 
 def pretext(problem: Problem) -> tuple[np.ndarray, tuple[Target, ...]]:
@@ -157,6 +181,8 @@ VARIANTS: dict[str, Method] = {
     "dropout 0.5": change({"dropout": 0.5}, {}),
     "descriptors as further targets": change({}, {}, how=auxiliary),
     "encoders that have learned descriptors": change({}, {}, how=warm_start),
+    "weights averaged over ten epochs": change({}, {}, how=averaged),
+    "states dropped between steps": change({"step_dropout": 0.1}, {}),
     "best epoch": change({}, {"patience": 30}),
     "weight decay 0.2": change({}, {"weight_decay": 0.2}),
     "all see all": change({}, {"views": "all"}),
