@@ -121,32 +121,39 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
         yield record
     for member in range(judges):
         yield _done([epoch for epoch in epochs if epoch.member == member])
-    parts = union(each)
-    outputs = {name: predict_outputs(members, graphs, rows) for name, rows in parts.items()}
     trees: list[Trees] = []
     if config.trees and has_trees(examples.targets, network.num_features):
         of_sets = plans[:: config.ensemble]
         for plan in of_sets:
             trees.append(boost(examples, _features(problem), plan.train, config.seed))
             yield Grown(len(trees), len(of_sets))
+    yield _concluded(problem, config, members, examples, trees, models[0], epochs)
+
+
+def _concluded(problem: Problem, config: TrainConfig, members: Members, examples: Examples, trees: Sequence[Trees],
+               model: MoleculeModel, epochs: Sequence[Epoch]) -> Trained:  # fmt: skip
+    """Let all that was learned speak, score it and put it together; ``model`` becomes the first of its networks."""
+    refit, voices = config.refits(len(problem.folds)), config.ensemble + bool(trees)
+    each = network_parts(problem, voices, refit)
+    parts = union(each)
+    outputs = {name: predict_outputs(members, examples.graphs, rows) for name, rows in parts.items()}
+    if trees:
         outputs = {name: _beside(outputs[name], trees, _features(problem)[rows]) for name, rows in parts.items()}
-        each = network_parts(problem, config.ensemble + 1, refit)
-    voices = config.ensemble + bool(trees)
     examples = _with_chosen(examples, outputs, each, config, voices)
     answers, metrics = score(examples, outputs, each, len(problem.folds))
-    kept = range(judges if refit else 0, len(plans))
+    kept = range(config.ensemble if refit else 0, members.num_members)
     weights = tuple({name: t.cpu() for name, t in members.weights(member).items()} for member in kept)
     sizes = {name: len(rows) for name, rows in parts.items()}
-    models[0].load_state_dict(weights[0])
-    calibrated = calibrate(problem, examples, each[::voices], parts, answers, models[0].to(where))
+    model.load_state_dict(weights[0])
+    calibrated = calibrate(problem, examples, each[::voices], parts, answers, model.to(examples.graphs.device))
     bundle = Bundle(
-        targets=examples.targets, options=replace(problem.options, bits=False), network=network, training=config,
+        targets=examples.targets, options=replace(problem.options, bits=False), network=model.config, training=config,
         members=weights, trees=tuple(trees[int(refit) :]),
         data=dict(problem.data) | {"split_rows": sizes, "learned_from": ["train", "val"] if refit else ["train"]},
         metrics=metrics | {"trust": calibrated.figures}, trust=calibrated.trust,
     )  # fmt: skip
     used = {name: problem.featurized.rows[rows] for name, rows in parts.items()}
-    yield Trained(bundle, [epoch._asdict() for epoch in epochs], used, answers, calibrated.verdicts)
+    return Trained(bundle, [epoch._asdict() for epoch in epochs], used, answers, calibrated.verdicts)
 
 
 def _material(problem: Problem, config: TrainConfig, graphs: DeviceGraphs, each: Sequence[Mapping[str, np.ndarray]],
