@@ -71,6 +71,16 @@ def first_weight(trained: Trained) -> float:
     return float(trained.bundle.members[0]["head.0.weight"][0, 0])
 
 
+def test_seeds_next_to_each_other_share_no_initial_weights() -> None:
+    hardly = replace(ONE_SET, epochs=1, ensemble=3, lr=1e-12)  # what is trained is what it began with
+    first, second = (finish(carbons(), config=replace(hardly, seed=seed)).bundle.members for seed in (0, 1))
+    own = finish(carbons(), config=hardly).bundle.members
+    for i, mine in enumerate(first):
+        assert torch.allclose(mine["head.0.weight"], own[i]["head.0.weight"], atol=1e-6)
+        for theirs in second:
+            assert not torch.allclose(mine["head.0.weight"], theirs["head.0.weight"], atol=1e-2)
+
+
 def test_initial_weights_depend_on_the_seed_alone() -> None:
     torch.manual_seed(1)
     first = new_model(NETWORK, 1, seed=5)
