@@ -64,7 +64,10 @@ def measure_all(
     methods: Mapping[str, Method] = METHODS, path: Path = RESULTS,
 ) -> None:  # fmt: skip
     """Measure and save every line that the file ``path`` lacks, seed after seed on each set."""
+    from molmp.nn.process import set_threads
+
     os.environ |= ONE_THREAD
+    set_threads(1)  # torch may have been loaded before
     for name in sets:
         wanted = [(m, s) for s in seeds for m in names if not is_there(load_rows(path), name, kind, s, m, methods)]
         task = load_task(name, data) if wanted else None
