@@ -228,12 +228,19 @@ DEEDS = {
 }
 
 
-@pytest.mark.parametrize(("n_jobs", "deed"), [*((1, deed) for deed in DEEDS), (2, "is killed"), (2, "hangs")])
-def test_a_molecule_that_ends_its_worker_is_found_and_the_rest_goes_on(n_jobs, deed, monkeypatch):
+@pytest.mark.parametrize(
+    ("n_jobs", "size", "deed"),
+    [
+        *((1, 1_000, deed) for deed in DEEDS),
+        *((n_jobs, 100, deed) for n_jobs in (1, 2) for deed in ("is killed", "hangs")),
+    ],
+)
+def test_a_molecule_that_ends_its_worker_is_found_and_the_rest_goes_on(n_jobs, size, deed, monkeypatch):
+    """In several chunks, and in one of texts too long to be read here."""
     program, code, reason = DEEDS[deed]
     monkeypatch.setattr(pool, "PROGRAM", trapped(program))
-    monkeypatch.setattr(module, "CHUNK", 100)
-    monkeypatch.setattr(module, "SMALLEST_CHUNK", 100)
+    monkeypatch.setattr(module, "CHUNK", size)
+    monkeypatch.setattr(module, "SMALLEST_CHUNK", size)
     monkeypatch.setattr(module, "TRUSTED", 0)
     guard._guard.cache_clear()
     traps = [0, 158]
@@ -307,17 +314,23 @@ def test_workers_that_cannot_begin_are_told(monkeypatch):
         list(workers.read([["C"]]))
 
 
-def test_what_is_not_trusted_is_read_elsewhere(monkeypatch):
-    """A hostile molecule is a long one; the user's process must not be the one that dies of it."""
-    sent = []
-    send = pool.WorkerPool.map
-    monkeypatch.setattr(
-        pool.WorkerPool, "map", lambda self, f, chunks, *a: sent.append(chunks) or send(self, f, chunks, *a)
-    )
-    long = "C" * (module.TRUSTED + 1)
-    parts = list(iter_featurize([["C", "CC"], ["C", long]]))
-    assert sent == [[["C", long]]]
-    assert [part.graphs.num_atoms.tolist() for part in parts] == [[1, 2], [1, module.TRUSTED + 1]]
+@pytest.mark.parametrize(
+    ("batches", "elsewhere"),
+    [
+        ([["C", "CC"]], False),
+        ([["C", "C" * (module.TRUSTED + 1)]], True),
+        ([["C"], ["CC"]], True),
+    ],
+    ids=["one chunk of short texts", "a long text", "several chunks"],
+)
+def test_what_is_read_elsewhere(batches, elsewhere, monkeypatch):
+    """A hostile molecule is a long one or one of many; the user's process must not be the one that dies of it."""
+    monkeypatch.setattr(pool, "PROGRAM", pool.PROGRAM if elsewhere else "import os; {path!r}; os._exit(5)")
+    monkeypatch.setattr(guard, "_here", pytest.fail if elsewhere else guard._here)
+    guard._guard.cache_clear()
+    parts = list(iter_featurize(batches))
+    guard._guard.cache_clear()
+    assert [part.graphs.num_atoms.tolist() for part in parts] == [list(map(len, batch)) for batch in batches]
 
 
 CAGE = "C12C3C4C1C5C2C3C45"

@@ -1,4 +1,4 @@
-"""Where chunks of molecules are worked on: in this process where that is safe, else in others, which may be lost."""
+"""Where chunks of molecules are worked on: by other processes, which may be lost, or here where there is little."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,13 +19,14 @@ def run_chunks(
 ) -> Iterator[list[Any]]:  # fmt: skip
     """Call ``function(chunk, options)`` for chunk after chunk; yield for each, in order, what came out of it.
 
-    The lists are those of :meth:`~molmp.chem.pool.WorkerPool.map`. With one job a chunk that is ``trusted`` neither to
-    hang nor to crash is worked on here, which costs nothing, and another one by one process that is kept for that.
+    The lists are those of :meth:`~molmp.chem.pool.WorkerPool.map`. Several chunks go to ``jobs`` processes. A single
+    one, and each where ``jobs`` is 0, is worked on here where it is ``trusted`` neither to hang nor to crash, which
+    spares the start of a process, and else by one process that is kept for that.
     """
     chunks = iter(chunks)
     first = list(islice(chunks, 2))
     chunks = chain(first, chunks)
-    if jobs > 1 and len(first) == 2:  # to start processes takes longer than one chunk
+    if jobs and len(first) == 2:
         with WorkerPool(jobs) as pool:
             yield from pool.map(function, chunks, options, seconds)
         return

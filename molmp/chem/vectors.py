@@ -57,10 +57,14 @@ class _Packed(NamedTuple):
 
 
 def iter_vectors(batches: Iterable[Sequence[Any]], recipe: Recipe, jobs: int) -> Iterator[Vectors]:
-    """Rows for batch after batch of SMILES or molecules, in order, counted within each batch."""
+    """Rows for batch after batch of SMILES or molecules, in order, counted within each batch.
+
+    One job is this process wherever that is safe: molecules of the user's would have to be packed for another.
+    """
     trusted = partial(_trusted, recipe)
-    chunks = (batch if jobs == 1 and trusted(batch) else list(map(_packed, batch)) for batch in batches)
-    for pieces in run_chunks(read_vectors, chunks, recipe, recipe.options.time_limit, jobs=jobs, trusted=trusted):
+    others = jobs if jobs > 1 else 0
+    chunks = (batch if not others and trusted(batch) else list(map(_packed, batch)) for batch in batches)
+    for pieces in run_chunks(read_vectors, chunks, recipe, recipe.options.time_limit, jobs=others, trusted=trusted):
         yield join_vectors([_lost(piece, recipe) if isinstance(piece, Lost) else piece for piece in pieces])
 
 
