@@ -15,6 +15,7 @@ from molmp.chem.molecules import as_smiles, raise_for_errors
 from molmp.errors import DataError, FileFormatError
 from molmp.inference.predictor import Predictor
 from molmp.nn.model import ModelConfig
+from molmp.nn.process import fewer_threads
 from molmp.tables.splits import Split, draw_validation
 from molmp.training.config import TrainConfig
 from molmp.training.problem import KEEP, Problem, name_molecules
@@ -137,7 +138,9 @@ class MPNNBase(BaseEstimator):
             featurized=featurized, options=options, targets=targets, labels=labels, sides=sides, weights=weights,
             split=Split(kept, val, rows[:0]), names=names,
         )  # fmt: skip
-        *_, trained = train(problem, network, config, device=self.device, start=self._start(problem, network, config))
+        start = self._start(problem, network, config)
+        with fewer_threads():
+            *_, trained = train(problem, network, config, device=self.device, start=start)
         assert isinstance(trained, Trained)
         self.predictor_ = Predictor(trained.bundle, self.device)
         self.history_ = trained.history

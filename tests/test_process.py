@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from molmp import MPNNRegressor
 from molmp.nn import process
 from molmp.nn.process import keep_memory, pick_threads, set_threads
 
@@ -30,6 +31,21 @@ def test_then_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_usable_cores", lambda: 8.0)
     monkeypatch.setattr(process.os, "getloadavg", lambda: (2.0, 0.0, 0.0))
     assert set_threads() == torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(("before", "within"), [(4, 3), (1, 1)])
+def test_an_estimator_computes_with_fewer_threads_and_leaves_them_as_they_were(
+    monkeypatch: pytest.MonkeyPatch, before: int, within: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(process, "_usable_cores", lambda: 6.0)
+    monkeypatch.setattr(process.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    torch.set_num_threads(before)
+    seen = []
+    monkeypatch.setattr("molmp.base_estimator.train", lambda *a, **k: seen.append(torch.get_num_threads()) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        MPNNRegressor(device="cpu").fit(["C" * n for n in range(1, 21)], range(20))
+    assert (seen, torch.get_num_threads()) == ([within], before)
 
 
 def test_cores_are_those_of_this_process() -> None:

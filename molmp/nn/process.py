@@ -17,7 +17,7 @@ import torch
 
 from molmp.errors import DeviceError
 
-__all__ = ["deterministic", "keep_memory", "pick_threads", "set_threads"]
+__all__ = ["deterministic", "fewer_threads", "keep_memory", "pick_threads", "set_threads"]
 
 MOST = 4
 """The products of a step are small: further threads add more waiting than work."""
@@ -37,6 +37,17 @@ def set_threads(number: int | None = None) -> int:
     if number is not None:
         torch.set_num_threads(number)
     return torch.get_num_threads()
+
+
+@contextmanager
+def fewer_threads() -> Iterator[None]:
+    """Compute in this block as :func:`set_threads` chooses, with no more threads than before, and then as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, set_threads()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def pick_threads(cores: float, load: float) -> int:
