@@ -79,6 +79,11 @@ bench-variants: .venv/.dev
 	@test -n "$(DATA)" || { echo "make $@ DATA=folder [SETS=...] [VARIANTS=...] [SEEDS=...]"; exit 2; }
 	$(BIN)/python -m benchmarks.variants --data $(DATA) $(if $(SETS),--sets $(SETS)) $(if $(VARIANTS),--variants "$(VARIANTS)") $(if $(SEEDS),--seeds $(SEEDS))
 
+.PHONY: encoders
+encoders: .venv/.dev
+	@test -n "$(DATA)" || { echo "make $@ DATA=folder: the folder with hiv.csv.gz, muv.csv.gz and qm9_subset.csv.gz"; exit 2; }
+	$(BIN)/python -m benchmarks.encoders --data $(DATA)
+
 .PHONY: bench-trust bench-trust-report
 bench-trust: .venv/.dev
 	@test -n "$(DATA)" || { echo "make $@ DATA=folder [SETS=...] [SEEDS=...]: the folder with the data sets"; exit 2; }

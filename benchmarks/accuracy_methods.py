@@ -41,9 +41,9 @@ class Method:
     env: str = "molmp"
 
 
-RECIPE = 3
+RECIPE = {False: 3, True: 4}
 """Raised with every change of what the same options do, so that its lines are measured again: 1 had no shares, 2 no
-second set of networks."""
+second set of networks; by whether networks start from pretrained encoders, which none did before 4."""
 
 Learn = Callable[["Problem", ModelConfig, TrainConfig], "Trained"]
 
@@ -76,8 +76,9 @@ def molmp(
         return trained.predictions["test"]
 
     def settings() -> dict[str, Any]:
-        return {"network": asdict(configs(0)[0]), "training": asdict(configs(0)[1]) | {"seed": None},
-                "features": features, "recipe": RECIPE} | ({} if how is learn else {"how": how.__name__})  # fmt: skip
+        config, training = configs(0)
+        return {"network": asdict(config), "training": asdict(training) | {"seed": None}, "features": features,
+                "recipe": RECIPE[training.pretrained]} | ({} if how is learn else {"how": how.__name__})  # fmt: skip
 
     return Method(run, settings)
 

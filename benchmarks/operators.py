@@ -83,7 +83,7 @@ def measure(task: Task, config: ModelConfig, seed: int, epochs: int) -> dict[str
 
     split, options = split_of(task, "column", seed), GraphOptions(features="none")
     problem = dataset_problem(task.dataset, featurize(task.dataset.smiles, options), options, split, {})
-    training = TrainConfig(epochs=epochs, patience=epochs, seed=seed, ensemble=1)
+    training = TrainConfig(epochs=epochs, patience=epochs, seed=seed, ensemble=1, pretrained=False)
     started = time.process_time()
     *_, trained = train(problem, config, training, device="cpu")
     spent = time.process_time() - started

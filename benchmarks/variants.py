@@ -8,7 +8,7 @@ is chosen by these lines has not seen what docs/accuracy.md judges it by. Lines 
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from benchmarks.accuracy_methods import Learn, Method, learn, molmp
 from benchmarks.accuracy_sets import SETS
 from molmp.chem.molecule_features import DEFAULT_FEATURES, feature_columns
 from molmp.nn.config import ModelConfig
+from molmp.nn.heads import MLP
 from molmp.training.config import TrainConfig
+from molmp.training.objective import Known, objective
 from molmp.training.place import Best
 from molmp.training.problem import Problem
 from molmp.training.run import Trained, train
@@ -99,7 +101,7 @@ def averaged(problem: Problem, network: ModelConfig, config: TrainConfig) -> Tra
     means: dict[int, tuple[int, dict[str, Tensor]]] = {}
 
     def best(*record: Any) -> Best:
-        if not record or record[1] <= config.epochs - 10:
+        if not record or record[1] <= config.num_epochs - 10:
             return Best(*record)
         criterion, epoch, weights = record
         member, seen[epoch] = seen[epoch], seen[epoch] + 1  # networks come in their order
@@ -108,6 +110,32 @@ def averaged(problem: Problem, network: ModelConfig, config: TrainConfig) -> Tra
         return Best(criterion, epoch, means[member][1])
 
     with patch("molmp.training.loop.Best", best):
+        return learn(problem, network, config)
+
+
+def mixed(problem: Problem, network: ModelConfig, config: TrainConfig) -> Trained:
+    """What the head reads of a molecule is mixed with what it reads of another, and so are the losses.
+
+    H. Zhang et al., mixup: Beyond empirical risk minimization, 2018, arXiv:1710.09412; of what is inside a network:
+    V. Verma et al., Manifold mixup, 2019, arXiv:1806.05236.
+    """
+    draw = np.random.default_rng(config.seed)
+    forward = MLP.forward
+    share, order = 1.0, np.zeros(0, np.int64)
+
+    def of_two(head: MLP, vector: Tensor) -> Tensor:
+        nonlocal share, order
+        if not head.training:
+            return forward(head, vector)
+        share, order = draw.beta(0.2, 0.2), draw.permutation(len(vector) // config.ensemble)
+        others = vector.unflatten(0, (config.ensemble, -1))[:, order].flatten(0, 1)
+        return forward(head, share * vector + (1 - share) * others)
+
+    def both(targets: Targets) -> Callable[[Tensor, Known], Tensor]:
+        loss = objective(targets)
+        return lambda outputs, known: share * loss(outputs, known) + (1 - share) * loss(outputs, known.at(order))
+
+    with patch.object(MLP, "forward", of_two), patch("molmp.training.loop.objective", both):
         return learn(problem, network, config)
 
 
@@ -142,13 +170,19 @@ def warm_start(problem: Problem, network: ModelConfig, config: TrainConfig) -> T
 
 def change(network: Mapping[str, Any], training: Mapping[str, Any], features: str = DEFAULT_FEATURES,
            how: Learn = learn) -> Method:  # fmt: skip
-    """The default with these options; one set of networks, which costs half and tells as much about a change."""
-    return molmp(network, {"refit": False, **training}, features, how)
+    """The default with these options; one set of networks, which costs half and tells as much about a change.
+
+    From random weights, as an encoder of another make must; 30 epochs, which is the default for sets as small.
+    """
+    return molmp(network, {"refit": False, "pretrained": False, "epochs": 30, **training}, features, how)
 
 
 VARIANTS: dict[str, Method] = {
     "default": change({}, {}),
-    "learned anew with the validation molecules": molmp({}, {}),
+    "pretrained encoders": change({}, {"pretrained": True}),
+    "pretrained encoders, frozen": change({}, {"pretrained": True, "freeze": "encoder"}),
+    "learned anew with the validation molecules": change({}, {"refit": True}),
+    "pretrained encoders, 15 epochs": change({}, {"pretrained": True, "epochs": 15}),
     "60 epochs": change({}, {"epochs": 60}),
     "100 epochs": change({}, {"epochs": 100}),
     "1500 steps": change({}, {}, how=in_steps(1_500)),
@@ -180,6 +214,7 @@ VARIANTS: dict[str, Method] = {
     "dropout 0.3": change({"dropout": 0.3}, {}),
     "dropout 0.5": change({"dropout": 0.5}, {}),
     "descriptors as further targets": change({}, {}, how=auxiliary),
+    "mixup": change({}, {}, how=mixed),
     "encoders that have learned descriptors": change({}, {}, how=warm_start),
     "weights averaged over ten epochs": change({}, {}, how=averaged),
     "states dropped between steps": change({"step_dropout": 0.1}, {}),
@@ -189,7 +224,8 @@ VARIANTS: dict[str, Method] = {
     "graph alone": change({}, {}, features="none"),
     "descriptors alone beside": change({}, {}, features="descriptors"),
 }
-"""What is compared: to the first, the recipe of `molmp train` without its second set of networks."""
+"""What is compared: to the first, the recipe of `molmp train` from random weights and without its second set of
+networks."""
 
 ONLY = {
     "descriptors as further targets": True,

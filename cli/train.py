@@ -80,7 +80,12 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
 )
 @network.options
 @_number("dropout", ModelConfig, "Share of the head's units that are dropped in training.")
-@_number("epochs", TrainConfig, "Passes over the training molecules, at most.")
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="N",
+    help="Passes over the training molecules, at most.  [default: as many as make 800 steps, from 15 to 30]",
+)
 @_number("batch_size", TrainConfig, "Molecules of one step, over all processes.")
 @_number("lr", TrainConfig, "Highest learning rate.")
 @_number(
@@ -101,6 +106,13 @@ def _number(name: str, config: Any, help: str, **extra: Any) -> Any:
     default=TrainConfig.trees,
     show_default=True,
     help="Where targets are classes, boosted trees on --features give half of the answer.",
+)
+@click.option(
+    "--pretrained/--no-pretrained",
+    default=TrainConfig.pretrained,
+    show_default=True,
+    help="Networks of the default width and layers start from encoders that have learned descriptors, not from random "
+    "weights; --init-from has others.",
 )
 @click.option(
     "--precision",
@@ -176,7 +188,7 @@ def train(table: Path, output: Path, resume: bool, force: bool, **settings: Any)
         )
         with deterministic(settings["deterministic"]):
             learned = [problem.split.train, *([problem.split.val] if config.refits(len(problem.folds)) else [])]
-            trained = follow(records, sum(map(len, learned)), config.epochs, metric)
+            trained = follow(records, sum(map(len, learned)), config.settled(problem.num_training).num_epochs, metric)
         if folder is None:  # the main process writes what all have found
             return
         trained = with_background(trained, problem, dataset.smiles)

@@ -19,7 +19,7 @@ __all__ = ["tune"]
 
 NOT_HERE = {
     "output", "folds", "repeats", "rolling_test", "config", "resume", "force", "deterministic", "ensemble", "init_from",
-    "freeze", "refit", "trees",
+    "freeze", "refit", "trees", "pretrained",
 }  # fmt: skip
 """Options of `molmp train` that make no sense here, or another one."""
 

@@ -49,13 +49,14 @@ class MPNNBase(BaseEstimator):
         positions: str = ModelConfig.positions,
         readout: str = ModelConfig.readout,
         dropout: float = ModelConfig.dropout,
-        epochs: int = TrainConfig.epochs,
+        epochs: int | None = TrainConfig.epochs,
         batch_size: int = TrainConfig.batch_size,
         lr: float = TrainConfig.lr,
         patience: int = TrainConfig.patience,
         refit: bool = TrainConfig.refit,
         ensemble: int = TrainConfig.ensemble,
         trees: bool = TrainConfig.trees,
+        pretrained: bool = TrainConfig.pretrained,
         loss: str = TrainConfig.loss,
         quantiles: tuple[float, ...] = TrainConfig.quantiles,
         class_weight: str = TrainConfig.class_weight,
@@ -94,6 +95,7 @@ class MPNNBase(BaseEstimator):
         self.refit = refit
         self.ensemble = ensemble
         self.trees = trees
+        self.pretrained = pretrained
         self.loss = loss
         self.quantiles = quantiles
         self.class_weight = class_weight
@@ -117,8 +119,8 @@ class MPNNBase(BaseEstimator):
         network = ModelConfig(**{f.name: params[f.name] for f in fields(ModelConfig) if f.name in params})
         config = TrainConfig(
             epochs=self.epochs, batch_size=self.batch_size, lr=self.lr, patience=self.patience,
-            refit=self.refit, ensemble=self.ensemble, trees=self.trees, seed=self.random_state, loss=self.loss,
-            quantiles=tuple(self.quantiles),
+            refit=self.refit, ensemble=self.ensemble, trees=self.trees, pretrained=self.pretrained,
+            seed=self.random_state, loss=self.loss, quantiles=tuple(self.quantiles),
             class_weight=self.class_weight, task_weights=self.task_weights, threshold=self.threshold,
             freeze=self.freeze,
         )  # fmt: skip

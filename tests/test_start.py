@@ -192,7 +192,11 @@ def test_the_command(table: Path, tmp_path: Path) -> None:  # noqa: F811
     no = ["train", table, "-o", tmp_path / "no", "--no-cache", "--init-from"]
     refused(molmp(*no, first, "--hidden", 16), 2, "it has hidden 8, but this training hidden 16")
     refused(molmp(*no, tmp_path / "nothing"), 1, "nothing is not a molmp model: there is no such folder")
-    refused(molmp("train", table, "-o", tmp_path / "no", "--freeze", "encoder"), 2, "freeze keeps trained weights")
+    refused(
+        molmp("train", table, "-o", tmp_path / "no", "--no-pretrained", "--freeze", "encoder"),
+        2,
+        "freeze keeps trained weights",
+    )
     refused(molmp(*no, first, "--freeze", "readout"), 2, "freeze must be none, encoder or a number of parts")
 
 

@@ -314,3 +314,18 @@ def test_the_unit_of_bounds_does_not_matter(loss: str) -> None:
 def test_losses_that_cannot_learn_from_bounds(loss: str) -> None:
     with pytest.raises(ConfigError, match=f"13 labels are bounds such as '>10', from which loss '{loss}' cannot learn"):
         finish(bounded_problem(), config=TrainConfig(loss=loss, ensemble=1))
+
+
+@pytest.mark.parametrize(
+    ("molecules", "batch_size", "epochs"),
+    [(1, 64, 30), (64 * 27, 64, 30), (64 * 40, 64, 20), (10**5, 64, 15), (640, 8, 15)],
+)
+def test_many_molecules_are_learned_in_fewer_epochs(molecules: int, batch_size: int, epochs: int) -> None:
+    assert TrainConfig(batch_size=batch_size).settled(molecules).num_epochs == epochs
+    assert TrainConfig(batch_size=batch_size, epochs=7).settled(molecules).num_epochs == 7
+
+
+def test_training_molecules_settle_the_number_of_epochs_which_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("molmp.training.config.STEPS", 20 * len(carbons().split.train))
+    trained = finish(carbons(), config=TrainConfig(batch_size=1, ensemble=1))
+    assert trained.bundle.training.epochs == max(epoch["epoch"] for epoch in trained.history) == 20

@@ -32,6 +32,7 @@ def recipe(bundle: Bundle) -> str:
         *beside,
         *(["refitted with the validation molecules"] if "val" in bundle.learned_from else []),
         f"{training.epochs} epochs of batches of {training.batch_size}, learning rate {training.lr:g}",
+        *([bundle.data["start"]] if "start" in bundle.data else []),
     ]
     for target in bundle.targets.items:
         if target.transform is not None:

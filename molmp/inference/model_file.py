@@ -34,7 +34,7 @@ JSON_NAME, WEIGHTS_NAME = "model.json", "model.safetensors"
 
 _KINDS = {"data": dict, "metrics": dict, "versions": dict, "created": str}
 
-_DATA = {"file": str, "rows": int, "sha256": str, "split_rows": dict, "learned_from": list}
+_DATA = {"file": str, "rows": int, "sha256": str, "split_rows": dict, "learned_from": list, "start": str}
 
 MOST_JSON = 1 << 26
 """Bytes of ``model.json``; a thousand times what one has."""

@@ -44,7 +44,8 @@ class Bundle:
     trees: tuple[Trees, ...] = ()
     """Boosted trees beside the networks, on the CPU: none, or one for the networks of each fold."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """The training file: name, sha256, rows, sizes of the split, and which of its parts were learned from."""
+    """The training file: name, sha256, rows, sizes of the split, and which of its parts were learned from; and what
+    weights the networks began with, in words."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """As in ``metrics.json``."""
     trust: Trust | None = None

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral
 from typing import Any, Self
 
@@ -19,6 +19,10 @@ CHOICES = {"views": ("mixed", "all"), "class_weight": ("none", "balanced"), "thr
 """The options of training that are words, and the words they can be."""
 
 
+STEPS, FEWEST, MOST = 800, 15, 30
+"""Steps that training shall make, and in how many epochs at least and at most."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How to train.
@@ -28,8 +32,8 @@ class TrainConfig:
     molmp.errors.ConfigError: lr must be above 0, got -1.0
     """
 
-    epochs: int = 30
-    """Passes over the training molecules, at most."""
+    epochs: int | None = None
+    """Passes over the training molecules, at most; None: as many as make 800 steps, from 15 to 30."""
     batch_size: int = 64
     """Molecules of one optimizer step."""
     lr: float = 2e-3
@@ -70,6 +74,9 @@ class TrainConfig:
     """Weights of targets in the loss, by name; 1 for those that are not named."""
     threshold: str = "half"
     """Probability from which a molecule is called class 1: 0.5 (``half``), or ``tuned`` on the validation molecules."""
+    pretrained: bool = True
+    """Whether networks begin with encoders that have learned descriptors before, where they are of that make, see
+    :mod:`molmp.training.pretrained`."""
     freeze: str = "none"
     """Weights of a trained model that are kept: ``none``, the ``encoder``, or a number of parts from the input on, see
     :meth:`~molmp.nn.model.MoleculeModel.freeze`."""
@@ -77,14 +84,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("lr", "grad_clip"):
             self._check(name, getattr(self, name) > 0, "above 0")
-        for name in ("epochs", "batch_size", "ensemble", "patience", "seed"):
+        epochs = () if self.epochs is None else ("epochs",)
+        for name in (*epochs, "batch_size", "ensemble", "patience", "seed"):
             self._check(name, isinstance(getattr(self, name), Integral), "a whole number")
-        for name in ("epochs", "batch_size", "ensemble"):
+        for name in (*epochs, "batch_size", "ensemble"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("weight_decay", "patience", "seed"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("seed", self.seed < 1 << 31, f"at most {(1 << 31) - 1:,}")
-        for name in ("refit", "trees"):
+        for name in ("refit", "trees", "pretrained"):
             self._check(name, isinstance(getattr(self, name), bool), "true or false")
         self._check("warmup", 0 <= self.warmup < 1, "from 0 to below 1")
         self._check("precision", self.precision in PRECISIONS, f"one of {listed(PRECISIONS)}")
@@ -95,6 +103,23 @@ class TrainConfig:
         weights = [] if self.task_weights is None else self.task_weights.values()
         self._check("task_weights", all(0 < weight < math.inf for weight in weights), "numbers above 0")
         object.__setattr__(self, "quantiles", check_quantiles(self.quantiles))
+
+    def settled(self, num_molecules: int) -> Self:
+        """With a number of epochs: many molecules are learned in fewer passes.
+
+        >>> TrainConfig().settled(500).epochs, TrainConfig().settled(2_500).epochs, TrainConfig().settled(10**6).epochs
+        (30, 20, 15)
+        """
+        if self.epochs is not None:
+            return self
+        steps = math.ceil(num_molecules / self.batch_size)
+        return replace(self, epochs=min(max(math.ceil(STEPS / max(steps, 1)), FEWEST), MOST))
+
+    @property
+    def num_epochs(self) -> int:
+        """The number of epochs of a config that is :meth:`settled`."""
+        assert self.epochs is not None, "the number of molecules settles the number of epochs"
+        return self.epochs
 
     def refits(self, num_folds: int) -> bool:
         """Whether the model learns from validation molecules too, in the end."""

@@ -72,7 +72,7 @@ def fit(members: Members, examples: Examples, plans: Sequence[Plan], config: Tra
         yield Step(place.epoch - 1, (place.epoch - 1) * len(learner.rows))
     yield from place.records
     try:
-        while place.epoch <= config.epochs and not all(b.is_over(place.epoch, config.patience) for b in place.best):
+        while place.epoch <= config.num_epochs and not all(b.is_over(place.epoch, config.patience) for b in place.best):
             started = time.perf_counter() - place.seconds
             members.train()
             for step, rows in enumerate(_batches(learner.rows, config.batch_size, config.seed, place.epoch)):
@@ -186,7 +186,7 @@ class _Schedule:
     """Factor of the learning rate at a step: up a line, then down half a cosine to 0.01."""
 
     def __init__(self, config: TrainConfig, steps_per_epoch: int) -> None:
-        self.total = max(config.epochs * steps_per_epoch, 1)
+        self.total = max(config.num_epochs * steps_per_epoch, 1)
         self.rising = max(round(config.warmup * self.total), 1)
 
     def __call__(self, step: int) -> float:

@@ -55,6 +55,11 @@ class Problem:
     data: Mapping[str, Any] = field(default_factory=dict)
     """Where the rows came from; goes into the model file."""
 
+    @property
+    def num_training(self) -> int:
+        """Molecules that are learned from; in the first fold, where there are folds."""
+        return len((self.folds or (self.split,))[0].train)
+
 
 def dataset_problem(dataset: Dataset, featurized: Featurized, options: GraphOptions, split: Split,
                     data: Mapping[str, Any]) -> Problem:  # fmt: skip

@@ -26,6 +26,7 @@ from molmp.training.cross import network_parts, score, union
 from molmp.training.distributed import ALONE, Ranks
 from molmp.training.loop import Epoch, Examples, Plan, Step, fit
 from molmp.training.loss_names import check_bounds
+from molmp.training.pretrained import own_start
 from molmp.training.problem import Problem
 from molmp.training.shares import with_shares
 from molmp.training.start import Start, check_freeze
@@ -103,9 +104,15 @@ def train(problem: Problem, network: ModelConfig, config: TrainConfig, *, device
     ConfigError, FileFormatError
         ``checkpoints`` that shall be resumed are those of another training, or damaged.
     """
+    config = config.settled(problem.num_training)
     where = ranks.pick_device(device)
+    if start is None and config.pretrained:
+        start = own_start(problem.options, network)
     state = None if checkpoints is None else _last_state(checkpoints, problem, network, config, where, ranks, start)
     check_freeze(config, network, start)
+    problem = replace(
+        problem, data={**problem.data, "start": "starting from random weights" if start is None else start.note}
+    )
     graphs = graphs_for(network, problem.featurized.graphs, where)
     refit = config.refits(len(problem.folds))
     each = network_parts(problem, config.ensemble, refit)
@@ -173,7 +180,7 @@ def _material(problem: Problem, config: TrainConfig, graphs: DeviceGraphs, each:
     targets = replace(problem.targets, loss=config.loss, quantiles=config.quantiles).fit(
         labels[useful], None if sides is None else sides[useful]
     )
-    if start is not None and start.head:
+    if start is not None:
         targets = start.targets(targets)
     if config.threshold == "tuned" and targets.task != "binary":
         raise ConfigError(f"threshold tuned is for targets of two classes; the task is {targets.task}")

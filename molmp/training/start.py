@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
+from torch import Tensor
+
 from molmp.chem.options import GraphOptions
 from molmp.errors import ConfigError, listed
 from molmp.nn.model import ENCODER, ModelConfig, MoleculeModel
@@ -12,7 +14,7 @@ from molmp.training.config import TrainConfig
 from molmp.training.state import digest
 from molmp.training.targets import Target, Targets
 
-__all__ = ["Start", "check_freeze"]
+__all__ = ["Start", "check_freeze", "of_the_encoder"]
 
 OF_THE_HEAD = ("head_hidden", "head_layers", "dropout", "num_features", "feature_dropout")
 """Fields of a :class:`~molmp.nn.config.ModelConfig` that the encoder does not depend on."""
@@ -25,8 +27,10 @@ OF_THE_GRAPHS = ("explicit_hydrogens", "standardize")
 class Start:
     """The weights that training starts from: those of the encoder, and of the head where the targets are the same."""
 
-    bundle: Bundle
-    head: bool
+    members: tuple[Mapping[str, Tensor], ...]
+    """Weights of trained networks."""
+    scaling: Targets | None
+    """Of the labels that the weights of the head belong to; None where the head begins anew."""
     note: str
     """What is taken, and why the rest is not, in a sentence."""
 
@@ -53,7 +57,7 @@ class Start:
         """
         theirs = {**bundle.options.to_dict(), **bundle.network.to_dict()}
         ours = {**options.to_dict(), **network.to_dict()}
-        encoder = (*OF_THE_GRAPHS, *(field for field in bundle.network.to_dict() if field not in OF_THE_HEAD))
+        encoder = (*OF_THE_GRAPHS, *of_the_encoder(bundle.network))
         if different := _differences({f: theirs[f] for f in encoder}, {f: ours.get(f) for f in encoder}):
             raise ConfigError(f"{name} cannot be started from: it has {different[0]}, but this training {different[1]}")
         targets = replace(targets, loss=config.loss, quantiles=config.quantiles)
@@ -62,26 +66,34 @@ class Start:
         if not why and (different := _differences(head, {f: ours[f] for f in head})):
             why = f"it has {different[0]}, this training {different[1]}"
         if why:
-            return cls(bundle, False, f"starting from the encoder of {name}; the head begins anew: {why}")
-        return cls(bundle, True, f"starting from the encoder and the head of {name}, and its scaling of the targets")
+            return cls(bundle.members, None, f"starting from the encoder of {name}; the head begins anew: {why}")
+        note = f"starting from the encoder and the head of {name}, and its scaling of the targets"
+        return cls(bundle.members, bundle.targets, note)
 
     def digest(self) -> str:
         """Name the weights by their content."""
-        return digest([{name: t.numpy() for name, t in member.items()} for member in self.bundle.members])
+        return digest([{name: t.numpy() for name, t in member.items()} for member in self.members])
 
     def targets(self, targets: Targets) -> Targets:
-        """Return targets with the scaling that the weights of the head belong to."""
+        """Return targets with the scaling that the weights of the head belong to, where they are taken."""
+        if self.scaling is None:
+            return targets
         items = (
             replace(theirs, unit=ours.unit or theirs.unit, threshold=None, shares=())
-            for ours, theirs in zip(targets.items, self.bundle.targets.items, strict=True)
+            for ours, theirs in zip(targets.items, self.scaling.items, strict=True)
         )
         return replace(targets, items=tuple(items))
 
     def load(self, model: MoleculeModel, member: int) -> None:
         """Put the weights in, in place; network ``member`` of an ensemble starts from that of the trained one."""
-        weights = self.bundle.members[member % len(self.bundle.members)]
-        kept = {name: t for name, t in weights.items() if self.head or name.split(".")[0] in ENCODER}
+        weights = self.members[member % len(self.members)]
+        kept = {name: t for name, t in weights.items() if self.scaling or name.split(".")[0] in ENCODER}
         model.load_state_dict({**model.state_dict(), **kept})
+
+
+def of_the_encoder(network: ModelConfig) -> dict[str, object]:
+    """The fields of a network's config that its encoder depends on."""
+    return {field: value for field, value in network.to_dict().items() if field not in OF_THE_HEAD}
 
 
 def check_freeze(config: TrainConfig, network: ModelConfig, start: Start | None) -> None:
@@ -97,7 +109,7 @@ def check_freeze(config: TrainConfig, network: ModelConfig, start: Start | None)
         raise ConfigError("freeze keeps trained weights as they are, but there are none: start from a trained model")
     if parts > most:
         raise ConfigError(f"freeze must be at most {most}, that the last layer of the head can learn; got {parts}")
-    if parts > 3 and start is not None and not start.head:
+    if parts > 3 and start is not None and start.scaling is None:
         raise ConfigError(f"freeze {parts} keeps layers of the head, but {start.note}")
 
 

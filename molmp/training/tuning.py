@@ -71,14 +71,15 @@ def tune(
     DataError
         There is nothing to learn from, or the main metric is undefined in every fold.
     """
-    network, config = network or ModelConfig(), replace(config or TrainConfig(), refit=False)
+    network = network or ModelConfig()
+    config = replace(config or TrainConfig(), refit=False).settled(problem.num_training)
     _check(trials, minutes, search, pruner)
     trials = 30 if trials is None and minutes is None else trials
     deadline = math.inf if minutes is None else monotonic() + 60 * minutes
     metric = MAIN_METRIC[problem.targets.task]
     default = {name: value for name, value in _plain(network, config).items() if name in search}
     study = Study.open(folder, problem, _plain(network, config), search, minimize=metric in LOWER_IS_BETTER)
-    study.prune(pruner, config.epochs)
+    study.prune(pruner, config.num_epochs)
     space = {name: with_default(SPACE[name], default[name]) for name in search}
     while study.needs_default(default) or (monotonic() < deadline and (trials is None or study.num_finished < trials)):
         with study.trial(space) as trial:
