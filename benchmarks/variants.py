@@ -180,9 +180,9 @@ def change(network: Mapping[str, Any], training: Mapping[str, Any], features: st
 VARIANTS: dict[str, Method] = {
     "default": change({}, {}),
     "pretrained encoders": change({}, {"pretrained": True}),
-    "pretrained encoders, frozen": change({}, {"pretrained": True, "freeze": "encoder"}),
+    "pretrained encoders frozen": change({}, {"pretrained": True, "freeze": "encoder"}),
     "learned anew with the validation molecules": change({}, {"refit": True}),
-    "pretrained encoders, 15 epochs": change({}, {"pretrained": True, "epochs": 15}),
+    "pretrained encoders and 15 epochs": change({}, {"pretrained": True, "epochs": 15}),
     "60 epochs": change({}, {"epochs": 60}),
     "100 epochs": change({}, {"epochs": 100}),
     "1500 steps": change({}, {}, how=in_steps(1_500)),

@@ -64,8 +64,8 @@ _OPTIONS = [
         "--freeze",
         default=TrainConfig.freeze,
         metavar="encoder|N",
-        help="Keep what RUN has learned as it is: its encoder, or its first N parts: atoms, messages, readout, hidden "
-        "layers of the head.",
+        help="Keep what RUN, or without one the pretrained encoder, has learned as it is: the encoder, or the first N "
+        "parts: atoms, messages, readout, hidden layers of the head.",
     ),
 ]
 

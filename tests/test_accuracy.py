@@ -14,7 +14,7 @@ from benchmarks import accuracy, accuracy_report, variants_report  # noqa: E402
 from benchmarks.accuracy_methods import METHODS  # noqa: E402
 from benchmarks.accuracy_report import Scores, gain  # noqa: E402
 from benchmarks.accuracy_sets import SETS, load_task, split_of  # noqa: E402
-from benchmarks.variants import load_variant_rows  # noqa: E402
+from benchmarks.variants import VARIANTS, load_variant_rows  # noqa: E402
 from molmp.errors import ConfigError  # noqa: E402
 
 
@@ -77,6 +77,10 @@ def test_the_inner_split_leaves_out_the_test_rows_and_keeps_scaffolds_together(d
 def variant(name, method, seed, value, metric="rmse", cpu=1.0, origin="elsewhere"):
     return {"set": name, "seed": seed, "method": method, "value": value, "metric": metric, "cpu_s": cpu,
             "origin": origin, "settings": {}}  # fmt: skip
+
+
+def test_variants_can_be_named_on_the_command_line():
+    assert not [name for name in VARIANTS if "," in name]
 
 
 def test_the_table_of_variants_compares_the_same_set_and_seed():

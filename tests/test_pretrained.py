@@ -1,5 +1,6 @@
 """The encoders that training starts from: what they are, where they fit, what they know."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,16 @@ from molmp.errors import ConfigError
 from molmp.inference.describe import recipe
 from molmp.nn.config import ModelConfig
 from molmp.nn.model import ENCODER, MoleculeModel, graphs_for
+from molmp.training import pretrained
 from molmp.training.bundle import Bundle
 from molmp.training.config import TrainConfig
 from molmp.training.pretrained import ENCODERS, own_start
 from molmp.training.run import Trained, train
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import encoders  # noqa: E402
 
 STILL = TrainConfig(epochs=1, batch_size=8, lr=1e-30, weight_decay=0.0)
 
@@ -97,7 +104,7 @@ def test_a_trained_model_comes_first() -> None:
 
 def test_they_know_descriptors() -> None:
     """What a linear model reads from their fingerprints of molecules that it has not seen; not from random ones."""
-    drugs = Path(__file__).parent.parent / "data" / "sulfonamides.csv"
+    drugs = ROOT / "data" / "sulfonamides.csv"
     smiles = [line.split(",")[0] for line in drugs.read_text().splitlines()[1:]]
     featurized = featurize(smiles)
     mols = [Chem.MolFromSmiles(smiles[row]) for row in featurized.rows]
@@ -131,3 +138,28 @@ def test_the_command(molmp, table, tmp_path):  # noqa: F811
         result = molmp("train", table, "-o", tmp_path / said[:6], *QUICK[4:], *option)
         assert result.exit_code == 0, result.stderr
         assert f"starting from {said}" in result.stderr
+
+
+def test_what_they_learn_is_scaled_and_bounded() -> None:
+    values = np.array([[1.0, 7.0, np.inf], [2.0, 7.0, 0.0], [3.0, 7.0, 1.0], [1e10, 7.0, 2.0]] * 300, np.float32)
+    scaled = encoders.scaled(values)
+    assert scaled.shape == (1200, 2), "a descriptor that never varies is left out"
+    assert np.isnan(scaled[:, 1]).sum() == 300
+    assert np.nanmax(np.abs(scaled)) <= 6
+    assert abs(np.nanmedian(scaled[:, 1])) < 1e-9
+
+
+def test_a_model_becomes_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = learn(replace(STILL, ensemble=2, refit=False, pretrained=False))
+    for module in (encoders, pretrained):
+        monkeypatch.setattr(module, "ENCODERS", tmp_path / "encoders.safetensors")
+    encoders.save_encoders(bundle)
+    pretrained._read.cache_clear()
+    start = own_start(GraphOptions(), ModelConfig())
+    pretrained._read.cache_clear()
+    assert start is not None
+    assert start.note == "starting from encoders that have learned 1 descriptors of 24 molecules"
+    for ours, theirs in zip(start.members, bundle.members, strict=True):
+        assert {name.split(".")[0] for name in ours} == set(ENCODER)
+        for name, weights in ours.items():
+            torch.testing.assert_close(weights, theirs[name], rtol=1e-3, atol=1e-4)
