@@ -177,7 +177,7 @@ def test_no_step_waits_for_the_device(number: int, precision: str, monkeypatch: 
     members = Members([new_model(1, seed, readout="set2set+sum", dropout=0.1).float() for seed in range(number)])
     plans = [Plan(seed, rows, rows) for seed in range(number)]
     monkeypatch.setattr(Alarm, "check", lambda self, epoch: None)  # at every step on a CPU only, where it costs nothing
-    learner = _Learner(members, examples, plans, TrainConfig(batch_size=8, precision=precision), ALONE)
+    learner = _Learner(members, examples, plans, TrainConfig(epochs=1, batch_size=8, precision=precision), ALONE)
     with products_in(precision):
         learner.step(rows[:8], 1, 0)
         with Asked() as asked:
