@@ -1,7 +1,7 @@
 """make encoders DATA=folder: the encoders that training begins with, molmp/training/encoders.safetensors.
 
 ``folder`` holds hiv.csv.gz, muv.csv.gz and qm9_subset.csv.gz with a column ``smiles``; no other column is read. Three
-networks of the default make learn all RDKit descriptors that vary. About an hour of processor time.
+networks of the default make learn all RDKit descriptors that vary.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """The encoders that training starts from: what they are, where they fit, what they know."""
 
+import gzip
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -163,3 +164,19 @@ def test_a_model_becomes_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert {name.split(".")[0] for name in ours} == set(ENCODER)
         for name, weights in ours.items():
             torch.testing.assert_close(weights, theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def test_the_command_that_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in encoders.SOURCES:
+        (tmp_path / name).write_bytes(gzip.compress("\n".join(["smiles", *SMILES, "C1CC", "C" * 300]).encode()))
+    for module in (encoders, pretrained):
+        monkeypatch.setattr(module, "ENCODERS", tmp_path / "encoders.safetensors")
+    monkeypatch.setattr(encoders, "TRAINING", replace(encoders.TRAINING, epochs=1))
+    monkeypatch.setattr(sys, "argv", ["encoders", "--data", str(tmp_path)])
+    encoders.main()
+    pretrained._read.cache_clear()
+    start = own_start(GraphOptions(), ModelConfig())
+    pretrained._read.cache_clear()
+    assert start is not None
+    assert len(start.members) == 3
+    assert start.note.endswith("descriptors of 31 molecules")
