@@ -3,7 +3,6 @@
 Text between ``<!-- table: NAME -->`` and ``<!-- end -->`` is replaced, everything else stays.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 from benchmarks import variants_report
 from benchmarks.accuracy import RESULTS, is_current, load_rows
 from benchmarks.accuracy_sets import PUBLISHED, SETS
-from benchmarks.tables import markdown, number, origin
+from benchmarks.tables import fill_tables, markdown, number, origin
 from benchmarks.variants import load_variant_rows
 from molmp.training.metrics import LOWER_IS_BETTER
 
@@ -39,7 +38,7 @@ NAMES = {
 }
 """Methods in the order of the columns."""
 
-TITLES = {"rmse": "RMSE", "mae": "MAE", "roc_auc": "AUROC", "pr_auc": "AUPRC", "spearman": "Spearman", "pearson": "r"}
+TITLES = {"rmse": "RMSE", "mae": "MAE", "roc_auc": "AUROC", "pr_auc": "AUPRC", "spearman": "Spearman", "r2": "R2"}
 
 
 class Scores(NamedTuple):
@@ -85,13 +84,7 @@ def collect(rows: Sequence[Mapping[str, Any]], split: str) -> Table:
 
 def fill(text: str, rows: Sequence[Mapping[str, Any]], of_variants: Sequence[Mapping[str, Any]]) -> str:
     """Write every table into its place in the page."""
-    made = tables(rows) | {"variants": variants_report.table(of_variants)}
-    return re.sub(
-        r"<!-- table: (\w+) -->.*?<!-- end -->",
-        lambda m: f"<!-- table: {m[1]} -->\n\n{made[m[1]]}\n\n<!-- end -->",
-        text,
-        flags=re.DOTALL,
-    )
+    return fill_tables(text, tables(rows) | {"variants": variants_report.table(of_variants)})
 
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

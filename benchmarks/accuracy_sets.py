@@ -10,7 +10,7 @@ from molmp.errors import ConfigError, listed
 from molmp.tables.dataset import Dataset, load_dataset
 from molmp.tables.splits import Split, make_split
 
-__all__ = ["PUBLISHED", "SETS", "AccuracySet", "Task", "load_task", "split_of"]
+__all__ = ["PUBLISHED", "QM9", "SETS", "AccuracySet", "Task", "load_task", "split_of"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,17 @@ class AccuracySet:
     """One set: the columns to predict (all where empty), and the metric that it is known by."""
 
     family: str
-    """``MoleculeNet``, ``TDC``, ``Fang 2023``, ``MoleculeACE``: whose split the column ``split`` is."""
+    """``MoleculeNet``, ``TDC``, ``Fang 2023``, ``MoleculeACE``: whose split the column ``split`` is; ``QM9``."""
     metric: str
     targets: tuple[str, ...] = ()
     file: str = ""
     """Name of the file where it is not that of the set."""
+    has_split: bool = True
+    """Whether the file has a column ``split``; if not, the kind ``column`` draws rows at random with the seed."""
+
+
+QM9 = ("mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "cv", "u0_atom", "u298_atom", "h298_atom", "g298_atom")
+"""Gilmer's twelve, the energies as those of atomization; in units so unlike that only R2 has a mean over them."""
 
 
 SETS: dict[str, AccuracySet] = {
@@ -55,6 +61,7 @@ SETS: dict[str, AccuracySet] = {
     "mace_chembl237_ec50": AccuracySet("MoleculeACE", "rmse"),
     "mace_chembl234_ki": AccuracySet("MoleculeACE", "rmse"),
     "mace_chembl204_ki": AccuracySet("MoleculeACE", "rmse"),
+    "qm9": AccuracySet("QM9", "r2", QM9, "qm9_subset", has_split=False),
 }
 """Small ones of each family first."""
 
@@ -106,14 +113,16 @@ def load_task(name: str, data: Path) -> Task:
     if path is None:
         raise ConfigError(f"{data} has no {stem}.csv or {stem}.csv.gz")
     targets = what.targets or None
-    dataset = load_dataset(path, smiles_column="smiles", target_columns=targets, split_column="split")
+    split = "split" if what.has_split else None
+    dataset = load_dataset(path, smiles_column="smiles", target_columns=targets, split_column=split)
     return Task(name, what, path, dataset, featurize(dataset.smiles).rows)
 
 
 def split_of(task: Task, kind: str, seed: int) -> Split:
     """Rows of each part.
 
-    ``column``: the set's own; where it has no validation rows, an eighth of the training rows is drawn with ``seed``.
+    ``column``: the set's own; where it has no validation rows, an eighth of the training rows is drawn with ``seed``;
+    where the file has no split at all, rows at random with ``seed``.
     ``scaffold``: balanced scaffolds, all three parts drawn with ``seed``. ``inner``: the set's own test rows are left
     out, the other rows split by balanced scaffolds with ``seed``; what is chosen by it has not seen those test rows.
     """
@@ -121,7 +130,10 @@ def split_of(task: Task, kind: str, seed: int) -> Split:
         return make_split("scaffold", task.dataset.smiles, seed=seed, rows=task.rows)
     if kind not in ("column", "inner"):
         raise ConfigError(f"no split {kind!r}; there are column, scaffold, inner")
-    assert task.dataset.split is not None
+    if task.dataset.split is None:
+        if kind == "inner":
+            raise ConfigError(f"{task.name} has no split of its own whose test rows could be left out")
+        return make_split("random", task.dataset.smiles, seed=seed, rows=task.rows)
     words = np.array(task.dataset.split)[task.rows]
     train, val, test = (task.rows[np.isin(words, part)] for part in ("train", ("val", "valid"), "test"))
     if kind == "inner":

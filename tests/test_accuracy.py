@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import accuracy, accuracy_report, variants_report  # noqa: E402
 from benchmarks.accuracy_methods import METHODS  # noqa: E402
 from benchmarks.accuracy_report import Scores, gain  # noqa: E402
-from benchmarks.accuracy_sets import SETS, load_task, split_of  # noqa: E402
+from benchmarks.accuracy_sets import QM9, SETS, load_task, split_of  # noqa: E402
 from benchmarks.variants import VARIANTS, load_variant_rows  # noqa: E402
 from molmp.errors import ConfigError  # noqa: E402
 
@@ -72,6 +72,20 @@ def test_the_inner_split_leaves_out_the_test_rows_and_keeps_scaffolds_together(d
     assert not np.array_equal(split.test, other.test)
     scaffolds = [{i % 11 for i in part.tolist()} for part in split]
     assert not any(a & b for n, a in enumerate(scaffolds) for b in scaffolds[:n])
+
+
+def test_rows_of_a_set_without_a_split_are_drawn_with_the_seed(tmp_path):
+    lines = [",".join(["smiles", *QM9])]
+    lines += [",".join(["C" * (i + 1), *map(str, range(i, i + len(QM9)))]) for i in range(40)]
+    (tmp_path / "qm9_subset.csv").write_text("\n".join(lines) + "\n")
+    task = load_task("qm9", tmp_path)
+    assert task.dataset.target_names == QM9
+    first, again, other = (split_of(task, "column", seed) for seed in (0, 0, 1))
+    assert [len(part) for part in first] == [32, 4, 4]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first.test, other.test)
+    with pytest.raises(ConfigError, match="qm9 has no split of its own"):
+        split_of(task, "inner", 0)
 
 
 def variant(name, method, seed, value, metric="rmse", cpu=1.0, origin="elsewhere"):
