@@ -202,10 +202,9 @@ class DeviceGraphs:
     def _flat(self, atoms: np.ndarray, offsets: Tensor) -> GraphBatch:
         everyone = np.arange(len(atoms))
         codes, start = distinct(self.graphs.atom_types[atoms], len(self.graphs.atom_table))
-        edges = _edges(self._bonds, atoms, everyone)
-        bonds, types = distinct(edges.types, len(self.graphs.bond_table))
+        edges, bonds = _edges(self._bonds, atoms, everyone, len(self.graphs.bond_table))
         molecules = Bags(_rows(everyone, len(atoms)), offsets)
-        level = _level(edges, edges.sources, len(atoms), types, len(bonds), None, molecules)
+        level = _level(edges, edges.sources, len(atoms), len(bonds), None, molecules)
         return GraphBatch(
             _codes(self.graphs.atom_table[codes]),
             _codes(self.graphs.bond_table[bonds]),
@@ -224,22 +223,18 @@ class DeviceGraphs:
         row_of_atom[order] = np.cumsum(new) - 1
         colours, speakers = colours[new], order[new]  # each environment is spoken for by one of its atoms
         molecules = Bags(_rows(row_of_atom, len(speakers)), offsets)
+        edges, bonds = _edges(self._bonds, atoms, speakers, len(self.graphs.bond_table))
         levels: list[Level] = []
-        bonds = None
         for parents in reversed(self._environments.parents):
-            edges = _edges(self._bonds, atoms, speakers)
-            if bonds is None:
-                bonds, _ = distinct(edges.types, len(self.graphs.bond_table))
+            if levels:  # who speaks for a coarser environment speaks for a finer one
+                edges = edges.into(new)
             colours = parents[colours]
             new = begins(colours)
             previous = np.cumsum(new) - 1
             row_of_atom = previous[row_of_atom]
-            colours, speakers = colours[new], speakers[new]
-            types = np.searchsorted(bonds, edges.types)
+            colours = colours[new]
             sources = row_of_atom[edges.sources]
-            level = _level(edges, sources, len(speakers), types, len(bonds), _rows(previous, len(speakers)))
-            levels.insert(0, level)
-        assert bonds is not None
+            levels.insert(0, _level(edges, sources, len(colours), len(bonds), _rows(previous, len(colours))))
         return GraphBatch(
             _codes(self.graphs.atom_table[colours]),
             _codes(self.graphs.bond_table[bonds]),
@@ -250,44 +245,48 @@ class DeviceGraphs:
 
 
 class _Edges(NamedTuple):
-    """The bonds into some atoms of a batch."""
+    """The bonds into some atoms of a batch, grouped by these targets."""
 
     sources: np.ndarray
     """The atom of the batch that each comes from, shape ``(E,)``."""
     types: np.ndarray
-    offsets: np.ndarray
-    """Where the bonds into each target begin."""
+    """Its type, counted among those of the batch."""
+    degrees: np.ndarray
+    """How many lead to each target, shape ``(R,)``."""
+
+    def into(self, kept: np.ndarray) -> "_Edges":
+        """Only those into some of the targets."""
+        chosen = np.repeat(kept, self.degrees)
+        return _Edges(self.sources[chosen], self.types[chosen], self.degrees[kept])
 
 
-def _edges(bonds: Bonds, atoms: np.ndarray, targets: np.ndarray) -> _Edges:
-    """Collect the bonds into ``targets``; ``atoms`` tells the number in the store of each atom of the batch."""
-    degrees, steps, types = bonds.into(atoms[targets])
-    offsets = np.zeros(len(targets) + 1, np.int64)
-    np.cumsum(degrees, out=offsets[1:])
+def _edges(bonds: Bonds, atoms: np.ndarray, targets: np.ndarray, num_types: int) -> tuple[_Edges, np.ndarray]:
+    """Collect the bonds into ``targets``, and their distinct types, of ``num_types`` in the store; ``atoms`` tells the
+    number in the store of each atom of the batch."""
+    degrees, steps, of_store = bonds.into(atoms[targets])
+    distinct_types, types = distinct(of_store, num_types)
     # A molecule's atoms lie next to each other in the store and in the batch: a source is as far away in both.
-    return _Edges(np.repeat(targets, degrees) + steps, types, offsets)
+    return _Edges(np.repeat(targets, degrees) + steps, types, degrees), distinct_types
 
 
 def _level(
-    edges: _Edges, sources: np.ndarray, num_before: int, types: np.ndarray, num_types: int, previous: Rows | None,
+    edges: _Edges, sources: np.ndarray, num_before: int, num_types: int, previous: Rows | None,
     molecules: Bags | None = None,
 ) -> Level:  # fmt: skip
     """Find the distinct pairs of bond type and source row."""
-    keys = types * num_before + sources
-    present = np.zeros(num_types * num_before, bool)
-    present[keys] = True
-    distinct = np.flatnonzero(present)
-    number = np.empty(len(present), np.int64)
-    number[distinct] = np.arange(len(distinct))
-    counts = present.reshape(num_types, num_before).sum(1)
-    pair_types = np.repeat(np.arange(num_types), counts)
-    pairs = Messages(
-        _rows(distinct - pair_types * num_before, num_before),
-        torch.from_numpy(pair_types),
-        Bags(_rows(number[keys], len(distinct)), torch.from_numpy(edges.offsets)),
+    pairs, pair_of_edge = distinct(edges.types * num_before + sources, num_types * num_before)
+    ends = pairs.searchsorted(np.arange(num_types + 1) * num_before)
+    counts = ends[1:] - ends[:-1]
+    types = np.arange(num_types).repeat(counts)
+    offsets = np.zeros(len(edges.degrees) + 1, np.int64)
+    np.cumsum(edges.degrees, out=offsets[1:])
+    messages = Messages(
+        _rows(pairs - types * num_before, num_before),
+        torch.from_numpy(types),
+        Bags(_rows(pair_of_edge, len(pairs)), torch.from_numpy(offsets)),
         tuple(counts.tolist()),
     )
-    return Level(pairs, previous, molecules)
+    return Level(messages, previous, molecules)
 
 
 def _rows(index: np.ndarray, num_rows: int) -> Rows:
