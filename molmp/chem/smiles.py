@@ -132,7 +132,7 @@ def _accept(mol: Chem.Mol | None, text: str, row: int | None, max_atoms: int) ->
     """Return ``mol``, which RDKit made of ``text``, or say why there is none."""
     if mol is None:
         raise InvalidSmilesError(text, *unreadable_reason(text), row)
-    if mol.GetNumAtoms() > max_atoms:
+    if len(text) > max_atoms and mol.GetNumAtoms() > max_atoms:  # an atom takes a character at least
         raise _too_large(text, mol.GetNumAtoms(), "atoms", max_atoms, row)
     return mol
 
