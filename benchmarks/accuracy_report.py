@@ -68,12 +68,18 @@ def main() -> None:
 
 
 def collect(rows: Sequence[Mapping[str, Any]], split: str) -> Table:
-    """Scores of one kind of split, sets in the order of :data:`SETS`; lines of an older recipe are left out."""
+    """Scores of one kind of split, sets in the order of :data:`SETS`; lines of an older recipe are left out.
+
+    Of balanced scaffold splits, where each seed is another test set, only the seeds that all methods there have.
+    """
     found: Table = {}
-    rows = [row for row in rows if is_current(row)]
+    rows = [row for row in rows if is_current(row) and row["split"] == split and row["method"] in NAMES]
     for name in SETS:
+        of_set = [row for row in rows if row["set"] == name]
+        seeds = [{row["seed"] for row in of_set if row["method"] == method} for method in {r["method"] for r in of_set}]
+        counted = set.intersection(*seeds) if seeds and split == "scaffold" else set.union(set(), *seeds)
         for method in NAMES:
-            mine = [r for r in rows if (r["set"], r["split"], r["method"]) == (name, split, method)]
+            mine = [row for row in of_set if row["method"] == method and row["seed"] in counted]
             mine.sort(key=lambda row: row["seed"])
             if mine:
                 spent = [row["cpu_s"] for row in mine if row["cpu_s"] is not None]
@@ -95,7 +101,7 @@ def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         "column": by_set(column),
         "scaffold": by_set(scaffold),
         "summary": summary(column),
-        "summary_scaffold": summary(scaffold),
+        "summary_scaffold": summary(scaffold, paired=True),
         "published": published(column),
         "origin": origin(measured) if measured else "Not measured yet.",
     }
@@ -117,14 +123,14 @@ def by_set(table: Table) -> str:
     return markdown(["set", "metric", *(NAMES[m] for m in methods), "molmp, CPU s"], lines)
 
 
-def summary(table: Table) -> str:
+def summary(table: Table, paired: bool = False) -> str:
     """How often molmp is better, by mean over the seeds, and how often worse by more than a standard error."""
     lines = []
     for other in (m for m in NAMES if m != OURS):
         pairs = {n: (s[OURS], s[other]) for n, s in table.items() if OURS in s and other in s}
         if not pairs:
             continue
-        gains = {name: gain(SETS[name].metric, *pair) for name, pair in pairs.items()}
+        gains = {name: gain(SETS[name].metric, *pair, paired) for name, pair in pairs.items()}
         better = sum(g > 0 for g, _ in gains.values())
         clearly_worse = [name for name, (g, error) in gains.items() if g < -error]
         clearly_better = sum(g > error for g, error in gains.values())
@@ -138,15 +144,20 @@ def summary(table: Table) -> str:
     return markdown(["molmp against", "better by mean", "win", "tie (within a standard error)", "loss"], lines)
 
 
-def gain(metric: str, mine: Scores, theirs: Scores) -> tuple[float, float]:
+def gain(metric: str, mine: Scores, theirs: Scores, paired: bool = False) -> tuple[float, float]:
     """How much better ``mine`` is than ``theirs``, and the standard error of that.
 
-    A method with one seed is given the spread of the other.
+    A method with one seed is given the spread of the other. ``paired``: values of the same seed belong together.
 
     >>> gain("rmse", Scores((1.0, 1.2), None), Scores((1.5,), None))
     (0.4, 0.17...)
+    >>> gain("rmse", Scores((1.0, 2.0, 3.0), None), Scores((1.5, 2.6, 3.4), None), paired=True)
+    (0.5, 0.05...)
     """
     sign = -1 if metric in LOWER_IS_BETTER else 1
+    if paired:
+        gains = Scores(tuple(sign * (a - b) for a, b in zip(mine.values, theirs.values, strict=True)), None)
+        return round(gains.mean, 10), (gains.spread or 0.0) / len(gains.values) ** 0.5
     spreads = [s.spread for s in (mine, theirs)]
     known = [spread for spread in spreads if spread is not None]
     filled = [known[0] if known and spread is None else spread or 0.0 for spread in spreads]

@@ -136,6 +136,21 @@ def test_summary_counts_sets():
     assert "| Chemprop 2.3.1 | 1 of 2 (50 %) | 1 | 0 | 1 (bace) |" in accuracy_report.tables(rows)["summary"]
 
 
+def test_scaffold_splits_are_compared_seed_by_seed():
+    values = {"molmp": (1.0, 2.0, 3.0), "chemprop": (1.1, 2.2), "forest": (0.9, 2.1, 3.3)}
+    rows = [
+        line("esol", method, seed, value) | {"split": "scaffold"}
+        for method, found in values.items()
+        for seed, value in enumerate(found)
+    ]
+    assert {m: s.values for m, s in accuracy_report.collect(rows, "scaffold")["esol"].items()} == {
+        "molmp": (1.0, 2.0), "chemprop": (1.1, 2.2), "forest": (0.9, 2.1)
+    }  # fmt: skip
+    made = accuracy_report.tables(rows)["summary_scaffold"]
+    assert "| Chemprop 2.3.1 | 1 of 1 (100 %) | 1 | 0 | 0 |" in made  # by 0.1 and 0.2, whatever the spread of splits
+    assert "| random forest | 0 of 1 (0 %) | 0 | 1 | 0 |" in made
+
+
 @pytest.mark.parametrize(
     "row",
     accuracy.load_rows() + load_variant_rows(),
