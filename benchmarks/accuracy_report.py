@@ -75,12 +75,13 @@ def collect(rows: Sequence[Mapping[str, Any]], split: str) -> Table:
     found: Table = {}
     rows = [row for row in rows if is_current(row) and row["split"] == split and row["method"] in NAMES]
     for name in SETS:
-        of_set = [row for row in rows if row["set"] == name]
-        seeds = [{row["seed"] for row in of_set if row["method"] == method} for method in {r["method"] for r in of_set}]
-        counted = set.intersection(*seeds) if seeds and split == "scaffold" else set.union(set(), *seeds)
-        for method in NAMES:
-            mine = [row for row in of_set if row["method"] == method and row["seed"] in counted]
-            mine.sort(key=lambda row: row["seed"])
+        by_method: dict[str, dict[int, Mapping[str, Any]]] = {}
+        for row in rows:
+            if row["set"] == name:
+                by_method.setdefault(row["method"], {})[row["seed"]] = row
+        for method in filter(by_method.__contains__, NAMES):
+            seeds = set.intersection(*map(set, by_method.values())) if split == "scaffold" else by_method[method]
+            mine = [by_method[method][seed] for seed in sorted(seeds)]
             if mine:
                 spent = [row["cpu_s"] for row in mine if row["cpu_s"] is not None]
                 scores = Scores(tuple(r["value"] for r in mine), float(np.mean(spent)) if spent else None)

@@ -10,18 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import children
 
 MOLMP = [sys.executable, "-m", "molmp_cli"]
 
 CHILDREN = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see child processes")
-
-
-def children(pid: int) -> set[int]:
-    return {
-        int(number)
-        for task in Path(f"/proc/{pid}/task").glob("*/children")
-        for number in task.read_text().split()
-    }  # fmt: skip
 
 
 def is_alive(pid: int) -> bool:
