@@ -99,7 +99,7 @@ def test_labels_do_not_depend_on_the_callers_stereo_perception():
         ("c1c[nH]cc1[Br]", True),
         ("C[Hg]C", False),
         ("C[C@H](F)O", False),
-        ("C/C=C/C", False),
+        ("C/C=C/C", True),
         ("[2H]C", False),
         ("[#1]C", False),
     ],

@@ -26,8 +26,8 @@ STANDARDIZE = ("none", "clean", "tautomer")
 _ATOM = re.compile(r"\[(?!\d*H[\d+-]*\])[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*]")
 """An atom that stays one: written hydrogens become part of their neighbours."""
 
-_MARKS = re.compile(r"[@/\\]|\[\d*[H#]").search
-"""A stereo mark, or an atom that may be a hydrogen."""
+_MARKS = re.compile(r"@|\[\d*[H#]").search
+"""The mark of a stereocentre, or an atom that may be a hydrogen."""
 
 _PARSE_ONLY = Chem.SmilesParserParams()
 for _step in ("sanitize", "removeHs", "allowCXSMILES", "parseName"):
@@ -111,20 +111,22 @@ def read_plain_text(text: str, row: int | None = None, max_atoms: int = MAX_ATOM
     """As :func:`read_text` for a text that :func:`is_plain`; a fifth quicker, with the same graph features.
 
     ``MolFromSmiles`` always looks for possible stereocentres; where the text marks none there is nothing to find, nor
-    to clean up. It merges explicit hydrogens into their neighbours; where the text has none there is nothing to merge.
-    And it looks for bonds to metals.
+    to clean up, and double bonds ask for a look only where it has directions. It merges explicit hydrogens into their
+    neighbours; where the text has none there is nothing to merge. And it looks for bonds to metals.
     """
     try:
         mol = Chem.MolFromSmiles(text, _PARSE_ONLY)
         if mol is not None:
             Chem.SanitizeMol(mol, _WITHOUT_STEREO if "[" in text else _WITHOUT_METALS)
+            if "/" in text or "\\" in text:
+                Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     except (RuntimeError, ValueError, MemoryError):  # the last is said of some cages, whatever memory there is
         mol = None
     return _accept(mol, text, row, max_atoms)
 
 
 def is_plain(text: str) -> bool:
-    """Whether no stereo is marked in ``text`` and no hydrogen is an atom of it."""
+    """Whether no stereocentre is marked in ``text`` and no hydrogen is an atom of it."""
     return _MARKS(text) is None
 
 
