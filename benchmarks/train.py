@@ -35,8 +35,6 @@ PARAMETERS = {"set": "lipo", "target": "logd74"}
 
 COLUMNS = ["--target-columns", "logd74"]
 
-HISTORY = ("epoch", "val_score", "seconds")
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,9 +87,8 @@ def chemprop_train(folder: Path, val: list[dict[str, str]], seeds: Sequence[int]
 
 
 def molmp_train(folder: Path, goal: float, subject: str) -> Series:
-    """Train; from the history tell what had been spent when the validation error ``goal`` was reached.
-
-    A model of several networks is as good as the mean of their errors at least, which is what the history has of it.
+    """Train; from the history tell what had been spent when the mean of the networks reached the validation error
+    ``goal``.
     """
     program = python_of("molmp").with_name("molmp")
     used, rmse, reached = [], [], []
@@ -101,18 +98,12 @@ def molmp_train(folder: Path, goal: float, subject: str) -> Series:
         command = [program, "train", "data.csv", *COLUMNS, "--split-column", "split", "--no-cache", *options]
         used.append(run_process([*command, "--seed", str(seed), "-o", run], folder))
         with open(folder / run / "history.csv", encoding="utf-8", newline="") as file:
-            history = by_epoch([{name: float(row[name]) for name in HISTORY} for row in csv.DictReader(file)])
+            rows = [row for row in csv.DictReader(file) if row["member"] == "0"]  # of all alike
+        history = [(float(row["ensemble_score"]), float(row["seconds"])) for row in rows]
         rmse.append(round(json.loads((folder / run / "metrics.json").read_text("utf-8"))["val"]["rmse"], 4))
         reached.append(_spent_before(goal, history, used[-1]) or (used[-1].cpu_s if rmse[-1] <= goal else None))
     facts = {"val_rmse": rmse, "cpu_s_to_chemprop": reached}
     return _series(subject, used, facts, versions_of(python_of("molmp")))
-
-
-def by_epoch(rows: Sequence[dict[str, float]]) -> list[tuple[float, float]]:
-    """Mean validation error of the networks, and the seconds that all of them took together, of each epoch."""
-    epochs = sorted({row["epoch"] for row in rows})
-    of_epoch = [[row for row in rows if row["epoch"] == epoch] for epoch in epochs]
-    return [(statistics.mean(row["val_score"] for row in same), same[0]["seconds"]) for same in of_epoch]
 
 
 def _spent_before(goal: float, history: Sequence[tuple[float, float]], used: Usage) -> float | None:

@@ -21,21 +21,27 @@ INK, ACCENT, MUTED = "#22303c", "#0b6e99", "#9aa5ad"
 
 
 def plot_curves(history: Sequence[Mapping[str, Any]], metric: str, path: str | Path) -> None:
-    """Draw loss and validation metric against epochs; the epoch that each network keeps is marked."""
+    """Draw loss and validation metric against epochs, of each network and dashed of their mean; the epoch that each
+    keeps is marked."""
     figure, (left, right) = _figure(1, 2, width=9)
-    for member in sorted({record["member"] for record in history}):
+    members = sorted({record["member"] for record in history})
+    for member in members:
         epochs = [record for record in history if record["member"] == member]
         x = [record["epoch"] for record in epochs]
         left.plot(x, [record["train_loss"] for record in epochs], color=MUTED)
         left.plot(x, [record["val_loss"] for record in epochs], color=ACCENT)
         right.plot(x, [record["val_score"] for record in epochs], color=ACCENT)
+        if len(members) > 1:
+            right.plot(x, [record["ensemble_score"] for record in epochs], "--", color=INK, label="their mean")
         for record in [record for record in epochs if record["best"]][-1:]:
             right.plot(record["epoch"], record["val_score"], "o", color=INK, label=f"kept: epoch {record['epoch']}")
     left.set(xlabel="epoch", ylabel="loss")
     left.set_yscale("log")
     right.set(xlabel="epoch", ylabel=f"validation {_title(metric)}")
     left.legend(left.lines[:2], ["training", "validation"], frameon=False)
-    right.legend(frameon=False)
+    handles, names = right.get_legend_handles_labels()
+    told = dict(zip(names, handles, strict=True))  # the same epoch of several networks once
+    right.legend(told.values(), told.keys(), frameon=False)
     _save(figure, path)
 
 

@@ -119,6 +119,24 @@ def test_the_last_epoch_is_kept_or_with_patience_the_best(patience: int) -> None
     assert np.sqrt(np.mean((decoded - p.labels[p.split.val, 0]) ** 2)) == pytest.approx(kept.val_score, rel=1e-6)
 
 
+def test_the_ensembles_score_is_that_of_the_mean_of_networks_judged_alike() -> None:
+    p = carbons()
+    graphs = DeviceGraphs(p.featurized.graphs, steps=2)
+    targets = p.targets.fit(p.labels[p.split.train])
+    examples = Examples(graphs, targets, p.labels, np.ones(p.labels.shape))
+    judged = [p.split.val, p.split.val, p.split.test, p.split.val[:0]]
+    members = Members([new_model(NETWORK, 1, seed) for seed in range(len(judged))])
+    plans = [Plan(seed, p.split.train, val) for seed, val in enumerate(judged)]
+    records = fit(members, examples, plans, TrainConfig(epochs=2, batch_size=8))
+    last = {r.member: r.ensemble_score for r in records if isinstance(r, Epoch) and r.epoch == 2}
+    assert list(last) == [0, 1, 2]
+    for alike in ([0, 1], [2]):
+        rows = judged[alike[0]]
+        values = [targets.decode(predict_outputs(members, graphs, rows)[member])[0] for member in alike]
+        rmse = np.sqrt(np.mean((np.mean(values, axis=0) - p.labels[rows, 0]) ** 2))
+        assert [last[member] for member in alike] == pytest.approx([rmse] * len(alike), rel=1e-6)
+
+
 def test_patience_stops() -> None:
     p = carbons()
     config = TrainConfig(epochs=200, batch_size=8, lr=0.5, patience=2, ensemble=1)

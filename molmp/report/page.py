@@ -129,6 +129,8 @@ def _curves(history: list[dict[str, float]], metric: str) -> list[Markup]:
         f"network {member + 1}": ([e["epoch"] for e in some], [e.get("val_score", np.nan) for e in some])
         for member, some in chosen.items()
     }
+    if len(members) > 1:
+        scores["their mean"] = (epochs, [e.get("ensemble_score", np.nan) for e in first])
     return [lines(loss, "epoch", "loss, log10"), lines(scores, "epoch", f"validation {metric}")]
 
 

@@ -215,9 +215,10 @@ def _judge(learner: _Learner, examples: Examples, config: TrainConfig, place: Pl
     learner.alarm.check(place.epoch)
     train_losses = ranks.mean(place.totals) / [len(plan.train) for plan in learner.plans]
     validate = partial(validate_members, members, examples, learner.plans)
-    scores = ranks.from_main(validate, (len(learner.plans), 2), learner.device)
+    scores = ranks.from_main(validate, (len(learner.plans), 3), learner.device)
     seconds = time.perf_counter() - started
-    for e, (train_loss, val_loss, val_score) in enumerate(np.column_stack([train_losses, scores]).tolist()):
+    for e, judged in enumerate(np.column_stack([train_losses, scores]).tolist()):
+        train_loss, val_loss, val_score, of_all = judged
         if place.best[e].is_over(place.epoch, config.patience):
             continue
         if not math.isfinite(train_loss + val_loss):
@@ -227,7 +228,9 @@ def _judge(learner: _Learner, examples: Examples, config: TrainConfig, place: Pl
             place.best[e] = Best(criterion, place.epoch, members.weights(e))
         speed = len(learner.rows) / seconds
         if len(learner.plans[e].val):
-            records.append(Epoch(e, place.epoch, train_loss, val_loss, val_score, kept, learner.rate, seconds, speed))
+            records.append(
+                Epoch(e, place.epoch, train_loss, val_loss, val_score, of_all, kept, learner.rate, seconds, speed)
+            )
     return records
 
 

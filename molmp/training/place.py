@@ -22,6 +22,8 @@ class Epoch(NamedTuple):
     val_loss: float
     val_score: float
     """The task's main metric on the validation molecules."""
+    ensemble_score: float
+    """That of the mean of all networks with the same validation molecules, as they are after this epoch."""
     best: bool
     """Whether its weights are those to keep so far: always where the last epoch's are, else where it is the best."""
     lr: float

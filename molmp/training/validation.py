@@ -40,28 +40,38 @@ def predict_outputs(members: Members, graphs: DeviceGraphs, rows: np.ndarray) ->
 
 
 def validate_members(members: Members, examples: Examples, plans: Sequence[Plan]) -> np.ndarray:
-    """Loss and main metric of each network on its own validation rows, shape ``(E, 2)``; NaN where not finite.
+    """Of each network on its own validation rows the loss, the main metric, and the main metric of the mean of all
+    networks with the same rows, shape ``(E, 3)``; NaN where not finite.
 
     Without such rows the loss is 0.
     """
     rows = np.unique(np.concatenate([plan.val for plan in plans]))
     outputs_EnO = predict_outputs(members, examples.graphs, rows)
-    return np.array([
-        _score(outputs_nO[np.searchsorted(rows, plan.val)], examples, plan.val)
-        for outputs_nO, plan in zip(outputs_EnO, plans, strict=True)
-    ])  # fmt: skip
+    judged = [plan.val.tobytes() for plan in plans]
+    scores = np.empty((len(plans), 3))
+    for same in dict.fromkeys(judged):
+        networks = np.flatnonzero([one == same for one in judged])
+        own = plans[networks[0]].val
+        outputs = outputs_EnO[np.ix_(networks, np.searchsorted(rows, own))]
+        scores[networks, :2] = [_score(outputs_nO, examples, own) for outputs_nO in outputs]
+        together = [answered.value for answered in examples.targets.answer(outputs)]
+        scores[networks, 2] = _metric(together, examples, own) if np.isfinite(outputs).all() else math.nan
+    return scores
 
 
 def _score(outputs_nO: np.ndarray, examples: Examples, rows: np.ndarray) -> tuple[float, float]:
-    targets = examples.targets
     if not len(rows):
         return 0.0, math.nan
     if not np.isfinite(outputs_nO).all():
         return math.nan, math.nan
-    loss = objective(targets)(torch.from_numpy(outputs_nO), examples.known("cpu").at(torch.from_numpy(rows)))
-    metric = MAIN_METRIC[targets.task]
-    score = examples.score(rows, targets.decode(outputs_nO), metric).mean[metric]
-    return float(loss), math.nan if score is None else score
+    loss = objective(examples.targets)(torch.from_numpy(outputs_nO), examples.known("cpu").at(torch.from_numpy(rows)))
+    return float(loss), _metric(examples.targets.decode(outputs_nO), examples, rows)
+
+
+def _metric(predictions: Sequence[np.ndarray], examples: Examples, rows: np.ndarray) -> float:
+    metric = MAIN_METRIC[examples.targets.task]
+    score = examples.score(rows, predictions, metric).mean[metric]
+    return math.nan if score is None else score
 
 
 def criterion_of(targets: Targets, config: TrainConfig, val_loss: float, val_score: float) -> tuple[float, float]:
