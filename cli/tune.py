@@ -9,7 +9,6 @@ import click
 
 from molmp.nn.config import ModelConfig
 from molmp.training.config import TrainConfig
-from molmp.training.space import SPACE
 
 from . import options
 from .problem import fields_of, read_problem
@@ -19,7 +18,7 @@ __all__ = ["tune"]
 
 NOT_HERE = {
     "output", "folds", "repeats", "rolling_test", "config", "resume", "force", "deterministic", "ensemble", "init_from",
-    "freeze", "refit", "trees", "pretrained",
+    "freeze", "refit", "trees",
 }  # fmt: skip
 """Options of `molmp train` that make no sense here, or another one."""
 
@@ -41,14 +40,15 @@ def tune_table(table: Path, output: Path, trials: int | None, minutes: float | N
                ) -> None:  # fmt: skip
     """Search for options with a better validation score on the molecules of CSV.
 
-    Searched are hidden, steps, readout, dropout, batch-size and lr, but for those that are given here. The default is
-    tried first. All options of a trial are judged on whole folds of the training and validation molecules; the test
-    molecules take no part. FOLDER gets the study, which the same command resumes, and best.toml:
+    Searched are dropout, batch-size, lr and freeze, and with --no-pretrained, or a network that has no pretrained
+    encoder, hidden, steps and readout in place of freeze; but nothing that is given here. The default is tried first.
+    All options of a trial are judged on whole folds of the training and validation molecules; the test molecules take
+    no part. FOLDER gets the study, which the same command resumes, and best.toml:
 
     molmp train CSV -o RUN --config FOLDER/best.toml
     """
     from molmp.nn.process import keep_memory, set_threads
-    from molmp.training.tuning import tune
+    from molmp.training.tuning import searched, tune
 
     set_threads()
     keep_memory()
@@ -59,7 +59,7 @@ def tune_table(table: Path, output: Path, trials: int | None, minutes: float | N
     found = _follow(
         tune(
             problem, output, *default, trials=trials, minutes=minutes, pruner=pruner, device=settings["device"],
-            search=tuple(name for name in SPACE if name not in given),
+            search=tuple(name for name in searched(problem.options, *default) if name not in given),
         ),
         trials,
     )  # fmt: skip

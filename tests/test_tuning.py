@@ -56,7 +56,7 @@ class Trainer:
             yield Step(epoch, 8)
             for fold in range(3):
                 score = self.goodness(config) + fold / 10 + 1 / epoch
-                yield Epoch(fold, epoch, 1.0, 1.0, score, True, config.lr, 1.0, 1.0)
+                yield Epoch(fold, epoch, 1.0, 1.0, score, score, True, config.lr, 1.0, 1.0)
         yield MemberDone(0, config.epochs, config.epochs, 0.0, 1.0)
         raise AssertionError("the search asks for nothing behind this")
 
@@ -257,12 +257,28 @@ def test_from_the_command_line(molmp: Callable, tmp_path: Path) -> None:
     assert "trial 1: finished" in result.output
     best = tomllib.loads((search / "best.toml").read_text())
     assert (best["epochs"], best["steps"]) == (2, 2)
-    assert {"hidden", "lr", "readout", "dropout", "batch-size"} <= set(best)
+    assert {"hidden", "lr", "readout", "dropout", "batch-size"} <= set(best), "two steps have no pretrained encoder"
     trained = molmp("train", table, "-o", tmp_path / "run", "--config", search / "best.toml")
     assert trained.exit_code == 0, trained.output
     again = molmp("tune", table, "-o", search, "--trials", "2", *fixed)
     assert again.exit_code == 0, again.output
     assert "trial 1:" not in again.output.split("the default was")[0]
+
+
+def test_pretrained_encoders_keep_their_make(molmp: Callable, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    table, search = tmp_path / "table.csv", tmp_path / "search"
+    table.write_text("smiles,carbons\n" + "".join(f"{s},{s.count('C')}\n" for s in SMILES))
+    fixed = ["--epochs", "1", "--lr", "0.001", "--no-cache", "--device", "cpu", "--trials", "2"]
+    result = molmp("tune", table, "-o", search, *fixed)
+    assert result.exit_code == 0, result.output
+    best = tomllib.loads((search / "best.toml").read_text())
+    assert set(best) == {"epochs", "lr", "no-cache", "device", "dropout", "batch-size", "freeze"}
+    trained = molmp("train", table, "-o", tmp_path / "run", "--config", search / "best.toml")
+    assert trained.exit_code == 0, trained.output
+    anew = molmp("tune", table, "-o", tmp_path / "anew", "--no-pretrained", *fixed)
+    assert anew.exit_code == 0, anew.output
+    assert {"hidden", "steps", "readout"} < set(tomllib.loads((tmp_path / "anew" / "best.toml").read_text()))
 
 
 def test_an_epoch_is_told_of_all_folds(trainer: Callable, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ SPACE: dict[str, OneOf | Range] = {
     "dropout": Range(0.0, 0.4),
     "batch_size": OneOf((16, 32, 64, 128)),
     "lr": Range(3e-4, 1e-2, log=True),
+    "freeze": OneOf(("none", "encoder")),
 }
 """Options of :class:`~molmp.nn.config.ModelConfig` and :class:`~molmp.training.config.TrainConfig` that matter most."""
 

@@ -14,17 +14,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from molmp.chem.options import GraphOptions
 from molmp.errors import ConfigError, DataError, DeviceError, listed
 from molmp.nn.config import ModelConfig
 from molmp.training.config import TrainConfig
 from molmp.training.loop import Epoch, Step
 from molmp.training.metrics import LOWER_IS_BETTER, MAIN_METRIC
+from molmp.training.pretrained import own_start
 from molmp.training.problem import Problem
 from molmp.training.run import train
 from molmp.training.space import SPACE, with_default
+from molmp.training.start import of_the_encoder
 from molmp.training.study import PRUNERS, Study, Trial, Tuned
 
-__all__ = ["TrialEpoch", "tune"]
+__all__ = ["TrialEpoch", "searched", "tune"]
 
 
 class TrialEpoch(NamedTuple):
@@ -36,9 +39,24 @@ class TrialEpoch(NamedTuple):
     """Mean over the folds of the main metric in the epochs they keep so far."""
 
 
+def searched(options: GraphOptions, network: ModelConfig, config: TrainConfig) -> tuple[str, ...]:
+    """Names of :data:`~molmp.training.space.SPACE` that are worth a search where this is the default.
+
+    Networks whose encoders have learned before keep their make: those of another would begin with random weights.
+
+    >>> searched(GraphOptions(), ModelConfig(), TrainConfig())
+    ('dropout', 'batch_size', 'lr', 'freeze')
+    >>> searched(GraphOptions(), ModelConfig(), TrainConfig(pretrained=False))
+    ('hidden', 'steps', 'readout', 'dropout', 'batch_size', 'lr')
+    """
+    have_learned = config.pretrained and own_start(options, network) is not None
+    senseless = of_the_encoder(network) if have_learned else ("freeze",)
+    return tuple(name for name in SPACE if name not in senseless)
+
+
 def tune(
     problem: Problem, folder: str | Path, network: ModelConfig | None = None, config: TrainConfig | None = None, *,
-    trials: int | None = None, minutes: float | None = None, search: tuple[str, ...] = tuple(SPACE),
+    trials: int | None = None, minutes: float | None = None, search: tuple[str, ...] | None = None,
     pruner: str = "median", device: str = "auto",
 ) -> Iterator[TrialEpoch | Trial | Tuned]:  # fmt: skip
     """Search for options with a better validation score. Yields each epoch, each trial, and last a :class:`Tuned`.
@@ -55,7 +73,7 @@ def tune(
         When to stop: after so many trials in all, after so many minutes from now; 30 trials where neither is given.
         The default is tried in any case. A trial that the end of the time interrupts does not count.
     search
-        Names of :data:`~molmp.training.space.SPACE`.
+        Names of :data:`~molmp.training.space.SPACE`; None: those that :func:`searched` gives.
     pruner
         ``median`` stops trials that are worse than the median of others at that epoch, ``hyperband`` by successive
         halving.
@@ -73,6 +91,7 @@ def tune(
     """
     network = network or ModelConfig()
     config = replace(config or TrainConfig(), refit=False).settled(problem.num_training)
+    search = searched(problem.options, network, config) if search is None else search
     _check(trials, minutes, search, pruner)
     trials = 30 if trials is None and minutes is None else trials
     deadline = math.inf if minutes is None else monotonic() + 60 * minutes
