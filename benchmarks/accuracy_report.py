@@ -109,19 +109,20 @@ def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def by_set(table: Table) -> str:
-    """Mean and standard deviation over seeds (their number in brackets), the best in bold; molmp's CPU seconds."""
+    """Mean and standard deviation over seeds (their number in brackets), the best in bold; CPU seconds of networks."""
     if not table:
         return "Not measured yet."
     methods = [m for m in NAMES if any(m in scores for scores in table.values())]
+    timed = [m for m in methods if m in (OURS, "chemprop")]
     lines = []
     for name, scores in table.items():
         metric = SETS[name].metric
         means = {m: s.mean for m, s in scores.items()}
         best = (min if metric in LOWER_IS_BETTER else max)(means.values())
         cells = [_cell(scores.get(m), bold=m in means and means[m] == best) for m in methods]
-        spent = scores[OURS].cpu_s if OURS in scores else None
-        lines.append([name, TITLES[metric], *cells, "" if spent is None else number(spent)])
-    return markdown(["set", "metric", *(NAMES[m] for m in methods), "molmp, CPU s"], lines)
+        spent = [scores[m].cpu_s if m in scores else None for m in timed]
+        lines.append([name, TITLES[metric], *cells, *("" if seconds is None else number(seconds) for seconds in spent)])
+    return markdown(["set", "metric", *(NAMES[m] for m in methods), *(f"{NAMES[m]}, CPU s" for m in timed)], lines)
 
 
 def summary(table: Table, paired: bool = False) -> str:
