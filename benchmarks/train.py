@@ -1,9 +1,8 @@
 """make bench-train DATA=folder: `molmp train` beside `chemprop train`, both with their defaults, whole processes.
 
-``folder`` holds lipo.csv with columns ``smiles``, ``logd74`` and ``split``. Three seeds, but one of molmp with a second
-set of networks, which takes twice as long. Chemprop's runs take
-minutes each; its line in the results file serves again where it was made with the same versions on the same kind of
-machine, unless ``--again`` is given.
+``folder`` holds lipo.csv with columns ``smiles``, ``logd74`` and ``split``. Three seeds. Chemprop's runs take minutes
+each; its line in the results file serves again where it was made with the same versions on the same kind of machine,
+unless ``--again`` is given.
 """
 
 import argparse
@@ -27,8 +26,8 @@ CHEMPROP, MOLMP, NO_REFIT = "Chemprop", "molmp", "molmp --no-refit"
 
 SEEDS = (0, 1, 2)
 
-MOLMP_RUNS = {MOLMP: ((), SEEDS[:1]), NO_REFIT: (("--no-refit",), SEEDS)}
-"""Options and seeds. By default a second set of networks learns from the validation molecules too, which Chemprop has
+MOLMP_RUNS = {MOLMP: (), NO_REFIT: ("--no-refit",)}
+"""Options. By default a second set of networks learns from the validation molecules too, which Chemprop has
 not; without it the two do the same."""
 
 PARAMETERS = {"set": "lipo", "target": "logd74"}
@@ -71,11 +70,11 @@ def prepare(source: Path, folder: Path) -> list[dict[str, str]]:
     return val
 
 
-def chemprop_train(folder: Path, val: list[dict[str, str]], seeds: Sequence[int] = SEEDS) -> Series:
+def chemprop_train(folder: Path, val: list[dict[str, str]]) -> Series:
     """Train; then, not counted, predict the validation rows with the model that it kept."""
     program = python_of("peers").with_name("chemprop")
     used, rmse = [], []
-    for seed in seeds:
+    for seed in SEEDS:
         run, scored = f"chemprop{seed}", f"preds{seed}.csv"
         command = [program, "train", "-i", "data.csv", "-s", "smiles", *COLUMNS, "--splits-column", "split"]
         used.append(run_process([*command, "--pytorch-seed", str(seed), "-o", run], folder))
@@ -92,11 +91,10 @@ def molmp_train(folder: Path, goal: float, subject: str) -> Series:
     """
     program = python_of("molmp").with_name("molmp")
     used, rmse, reached = [], [], []
-    options, seeds = MOLMP_RUNS[subject]
-    for seed in seeds:
+    common = [program, "train", "data.csv", *COLUMNS, "--split-column", "split", "--no-cache", *MOLMP_RUNS[subject]]
+    for seed in SEEDS:
         run = f"{subject}{seed}"
-        command = [program, "train", "data.csv", *COLUMNS, "--split-column", "split", "--no-cache", *options]
-        used.append(run_process([*command, "--seed", str(seed), "-o", run], folder))
+        used.append(run_process([*common, "--seed", str(seed), "-o", run], folder))
         with open(folder / run / "history.csv", encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["member"] == "0"]  # of all alike
         history = [(float(row["ensemble_score"]), float(row["seconds"])) for row in rows]
