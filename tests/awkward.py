@@ -33,6 +33,10 @@ MOLECULES = [
     "C1CC1" * 60,
 ]
 
+CAGE = "C12C3C4C1C5C2C3C45"
+ENDLESS = "C" * 6 + "%(515)" + "C" * 77 + CAGE * 4 + "C" * 33 + "%(515)" + "C" * 87
+"""A cage whose bridgeheads RDKit never ends counting; a graph in no time, without descriptors."""
+
 
 def spellings(smiles: str, rng: random.Random) -> Iterator[str]:
     """Other ways to write one molecule, and relatives of it: stereoisomers, marks in odd places."""
