@@ -55,12 +55,8 @@ def featurize(
     texts = list(smiles)
     jobs = count_jobs(n_jobs)
     size = min(CHUNK, max(SMALLEST_CHUNK, len(texts) // (4 * jobs)))  # four for each, so that all end together
-    answers = []
-    with tqdm(total=len(texts), unit="mol", desc="featurize", disable=None if progress else True) as bar:
-        for answer in _read(_cut(texts, size), options, jobs):
-            answers.append(answer)
-            bar.update(len(answer[1]) + len(answer[2]))
-    return Featurized(*join_answers(answers))
+    answers = _read(_cut(texts, size), options, jobs)
+    return Featurized(*join_answers(list(_shown(answers, len(texts)) if progress else answers)))
 
 
 def iter_featurize(
@@ -86,6 +82,15 @@ def iter_featurize(
             yield Featurized(*join_answers(answers))
             answers = []
             sizes.popleft()
+
+
+def _shown(answers: Iterator[Answer], rows: int) -> Iterator[Answer]:
+    """The same answers; a bar says how far they are."""
+    # Not made where nobody asked: a bar starts a thread, and RDKit's parse is a tenth slower in a process with threads.
+    with tqdm(total=rows, unit="mol", desc="featurize", disable=None) as bar:
+        for answer in answers:
+            yield answer
+            bar.update(len(answer[1]) + len(answer[2]))
 
 
 def _cut(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
