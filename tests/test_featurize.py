@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -406,6 +407,28 @@ def test_scripts_need_no_guard_and_workers_import_little(tmp_path):
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("50\n", "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see threads")
+@pytest.mark.parametrize("where", ["here", "in workers"])
+def test_rdkit_is_alone_in_its_process(where):
+    """Neither a bar that nobody asked for nor threads of NumPy's own stand beside it: they would make it slower."""
+    script = textwrap.dedent("""
+        import os
+        from molmp.chem import pool
+        from molmp.chem.featurize import featurize
+        check = "import os; import molmp.chem.reader; assert len(os.listdir('/proc/self/task')) == 1; "
+        if WHERE == "here":
+            featurize(["C"] * 5)
+            exec(check)
+        else:
+            pool.PROGRAM = pool.PROGRAM.replace("serve()", check + "serve()")
+            with pool.WorkerPool(1) as workers:
+                print(*workers.read([["C"] * 5]))
+    """).replace("WHERE", repr(where))
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment |= pool.ENVIRONMENT if where == "here" else {}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
 def test_counting_jobs(monkeypatch):

@@ -31,6 +31,10 @@ __all__ = ["Lost", "WorkerPool", "answer_of", "count_jobs"]
 
 PROGRAM = "import sys; sys.path[:] = {path!r}; from molmp.chem.worker import serve; serve()"
 
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""Of a worker: NumPy would start threads that nothing here needs, and in a process with any RDKit is a tenth slower,
+since memory is then handed out under locks."""
+
 PYTHON_EXCEPTION = 1
 """Exit code of a worker that met a bug of ours; its traceback stands on stderr."""
 
@@ -215,8 +219,9 @@ class _Worker:
             if TIME_IS_UP is not None:
                 self.place, shared = Place(file.fileno()), (file.fileno(),)
             self.process = subprocess.Popen(
-                [*command, *map(str, shared)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=shared
-            )
+                [*command, *map(str, shared)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=shared, env=os.environ | ENVIRONMENT,
+            )  # fmt: skip
         return self.process
 
 
