@@ -97,6 +97,13 @@ def test_pack_gives_the_same_form(graphs):
     assert same_bytes(again, graphs)
 
 
+@pytest.mark.parametrize("bits", [1, 4])
+def test_keys_that_meet_in_a_slot_stay_apart(graphs, bits, monkeypatch):
+    """In a table so small that they must, the form is that of all others."""
+    monkeypatch.setattr(module, "SLOT_BITS", bits)
+    assert same_bytes(featurize(SMILES).graphs, graphs)
+
+
 def test_none_at_all():
     none = MolGraphs.empty()
     assert len(none) == none.nbytes == 0

@@ -30,6 +30,9 @@ ARRAYS = ("atom_table", "bond_table", "atom_types", "bond_types", "begins", "end
 BESIDE = ("features", "bits")
 """What may come with the graphs, a row for each molecule."""
 
+SLOT_BITS, SCRAMBLE = 16, np.uint64(0x9E3779B97F4A7C15)
+"""Of the table in which distinct atoms and bonds are looked up: its size, and a factor that spreads keys over it."""
+
 WIDTHS = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "F32": np.float32}
 """Numbers that a file may hold."""
 
@@ -262,8 +265,20 @@ def _spans(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _distinct(keys: np.ndarray, fields: Sequence[Field]) -> tuple[np.ndarray, np.ndarray]:
-    distinct, types = np.unique(keys, return_inverse=True)
-    return key_rows(distinct, fields), types.ravel()
+    """Rows of the distinct keys, ascending, and which of them each key is."""
+    # So few are distinct that hardly two meet in a slot, and then no sort of all of them is needed.
+    slots = (keys.astype(np.uint64) * SCRAMBLE) >> np.uint64(64 - SLOT_BITS)
+    places = np.arange(len(keys))
+    holders = np.empty(1 << SLOT_BITS, np.int64)
+    holders[slots] = places
+    held = holders[slots]
+    if not np.array_equal(keys[held], keys):
+        distinct, types = np.unique(keys, return_inverse=True)
+        return key_rows(distinct, fields), types.ravel()
+    spokesmen = np.flatnonzero(held == places)
+    spokesmen = spokesmen[np.argsort(keys[spokesmen])]
+    holders[slots[spokesmen]] = np.arange(len(spokesmen))
+    return key_rows(keys[spokesmen], fields), holders[slots]
 
 
 def _merge_tables(
