@@ -12,7 +12,7 @@ from awkward import MOLECULES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molmp.chem import graph_stream
+from molmp.chem import code_tables, graph_stream
 from molmp.chem import graphs as module
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS
 from molmp.chem.featurize import featurize
@@ -100,7 +100,7 @@ def test_pack_gives_the_same_form(graphs):
 @pytest.mark.parametrize("bits", [1, 4])
 def test_keys_that_meet_in_a_slot_stay_apart(graphs, bits, monkeypatch):
     """In a table so small that they must, the form is that of all others."""
-    monkeypatch.setattr(module, "SLOT_BITS", bits)
+    monkeypatch.setattr(code_tables, "SLOT_BITS", bits)
     assert same_bytes(featurize(SMILES).graphs, graphs)
 
 

@@ -15,8 +15,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from molmp.chem.code_tables import narrowest
 from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, Field, key_rows, row_keys
-from molmp.chem.graphs import ARRAYS, MolGraphs, by_width, narrowest, store_header
+from molmp.chem.graphs import ARRAYS, MolGraphs, by_width, store_header
 
 __all__ = ["graph_stream"]
 

@@ -18,10 +18,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, Field, column_names, key_rows, row_keys
+from molmp.chem.code_tables import distinct_rows, merge_tables, narrowest
+from molmp.chem.features import ATOM_FIELDS, BOND_FIELDS, column_names, row_keys
 from molmp.errors import FileFormatError
 
-__all__ = ["MolGraphs", "by_width", "narrowest", "store_header"]
+__all__ = ["MolGraphs", "by_width", "store_header"]
 
 FORMAT = "molmp-graphs-1"
 
@@ -29,9 +30,6 @@ ARRAYS = ("atom_table", "bond_table", "atom_types", "bond_types", "begins", "end
 
 BESIDE = ("features", "bits")
 """What may come with the graphs, a row for each molecule."""
-
-SLOT_BITS, SCRAMBLE = 16, np.uint64(0x9E3779B97F4A7C15)
-"""Of the table in which distinct atoms and bonds are looked up: its size, and a factor that spreads keys over it."""
 
 WIDTHS = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "F32": np.float32}
 """Numbers that a file may hold."""
@@ -80,8 +78,8 @@ class MolGraphs:
         num_atoms: np.ndarray, num_bonds: np.ndarray, features: np.ndarray | None = None,
     ) -> Self:  # fmt: skip
         """Pack rows given as their keys (:func:`molmp.chem.features.row_keys`), shapes ``(N,)`` and ``(M,)``."""
-        atom_table, atom_types = _distinct(atom_keys, ATOM_FIELDS)
-        bond_table, bond_types = _distinct(bond_keys, BOND_FIELDS)
+        atom_table, atom_types = distinct_rows(atom_keys, ATOM_FIELDS)
+        bond_table, bond_types = distinct_rows(bond_keys, BOND_FIELDS)
         begins, ends = _smallest_together(begins, ends)
         return cls(
             atom_table, bond_table, _smallest(atom_types), _smallest(bond_types),
@@ -104,12 +102,8 @@ class MolGraphs:
         beside = [[a for p in parts if (a := getattr(p, name)) is not None] for name in BESIDE]
         joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ARRAYS[4:]}
         begins, ends = _smallest_together(joined["begins"], joined["ends"])
-        atom_table, atom_types = _merge_tables(
-            [p.atom_table for p in parts], [p.atom_types for p in parts], ATOM_FIELDS
-        )
-        bond_table, bond_types = _merge_tables(
-            [p.bond_table for p in parts], [p.bond_types for p in parts], BOND_FIELDS
-        )
+        atom_table, atom_types = merge_tables([p.atom_table for p in parts], [p.atom_types for p in parts], ATOM_FIELDS)
+        bond_table, bond_types = merge_tables([p.bond_table for p in parts], [p.bond_types for p in parts], BOND_FIELDS)
         return cls(
             atom_table, bond_table, atom_types, bond_types,
             begins, ends, _smallest(joined["num_atoms"]), _smallest(joined["num_bonds"]),
@@ -262,43 +256,6 @@ def _spans(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     counts = counts.astype(np.int64)
     ends = np.cumsum(counts)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
-
-
-def _distinct(keys: np.ndarray, fields: Sequence[Field]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the distinct keys, ascending, and which of them each key is."""
-    # So few are distinct that hardly two meet in a slot, and then no sort of all of them is needed.
-    slots = (keys.astype(np.uint64) * SCRAMBLE) >> np.uint64(64 - SLOT_BITS)
-    places = np.arange(len(keys))
-    holders = np.empty(1 << SLOT_BITS, np.int64)
-    holders[slots] = places
-    held = holders[slots]
-    if not np.array_equal(keys[held], keys):
-        distinct, types = np.unique(keys, return_inverse=True)
-        return key_rows(distinct, fields), types.ravel()
-    spokesmen = np.flatnonzero(held == places)
-    spokesmen = spokesmen[np.argsort(keys[spokesmen])]
-    holders[slots[spokesmen]] = np.arange(len(spokesmen))
-    return key_rows(keys[spokesmen], fields), holders[slots]
-
-
-def _merge_tables(
-    tables: list[np.ndarray], types: list[np.ndarray], fields: Sequence[Field]
-) -> tuple[np.ndarray, np.ndarray]:
-    used = [np.flatnonzero(np.bincount(part, minlength=len(rows))) for rows, part in zip(tables, types, strict=True)]
-    kept = [row_keys(rows[u], fields) for rows, u in zip(tables, used, strict=True)]
-    table, places = _distinct(np.concatenate(kept), fields)
-    merged, start = [], 0
-    for rows, part, u in zip(tables, types, used, strict=True):
-        mapping = np.zeros(len(rows), np.uint32)
-        mapping[u] = places[start : start + len(u)]
-        start += len(u)
-        merged.append(mapping.astype(narrowest(len(table) - 1))[part])
-    return table, np.concatenate(merged)
-
-
-def narrowest(top: int) -> type[np.unsignedinteger]:
-    """Narrowest type that holds 0 to ``top``."""
-    return np.uint8 if top < 1 << 8 else np.uint16 if top < 1 << 16 else np.uint32
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:
