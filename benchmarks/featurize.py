@@ -20,7 +20,11 @@ BATCH, STEPS, CHUNK = 64, 3, 1000
 
 FLOOR = "RDKit MolFromSmiles"
 
-MOLMP = {"molmp, packed store": ("molmp", "packed"), "molmp, batches": ("molmp", "batches")}
+MOLMP = {
+    "molmp, packed store": ("molmp", "packed"),
+    "molmp, flat batches": ("molmp", "flat"),
+    "molmp, batches": ("molmp", "batches"),
+}
 PEERS = {
     "Chemprop, Python, graphs": ("chemprop", "graphs"),
     "Chemprop, Python, batches": ("chemprop", "batches"),

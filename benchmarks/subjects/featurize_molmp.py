@@ -1,4 +1,4 @@
-"""molmp: the packed store, and batches on the device as a network takes them."""
+"""molmp: the packed store, batches as a network takes them, and flat ones, in which atoms do not share their states."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,9 +25,12 @@ def setup(batch_size: int, steps: int) -> dict[str, Callable[[list[str]], Any]]:
     def packed(smiles: list[str]) -> Any:
         return featurize(smiles).graphs
 
-    def batches(smiles: list[str]) -> list[Any]:
-        graphs = DeviceGraphs(packed(smiles), "cpu", steps=steps)
+    def batches(smiles: list[str], compact: bool = True) -> list[Any]:
+        graphs = DeviceGraphs(packed(smiles), "cpu", steps=steps, compact=compact)
         return [graphs.batch(rows) for rows in torch.arange(len(smiles)).split(batch_size)]
+
+    def flat(smiles: list[str]) -> list[Any]:
+        return batches(smiles, compact=False)
 
     def count(smiles: list[str]) -> list[list[int]]:
         graphs = packed(smiles)
@@ -38,4 +41,4 @@ def setup(batch_size: int, steps: int) -> dict[str, Callable[[list[str]], Any]]:
     def store_bytes(smiles: list[str]) -> float:
         return packed(smiles).nbytes / len(smiles)
 
-    return {"packed": packed, "batches": batches, "census": count, "store bytes": store_bytes}
+    return {"packed": packed, "flat": flat, "batches": batches, "census": count, "store bytes": store_bytes}
