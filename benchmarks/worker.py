@@ -1,7 +1,8 @@
 """A subject in a process of its own, in the environment it needs, that answers each JSON line with one.
 
     {"setup": {...}}             the subject's ``setup(**parameters)``  -> {"tasks": [...]}
-    {"run": task, "with": data}  -> {"cpu_s": CPU seconds, "peak_mb": megabytes above the level before}
+    {"run": task, "with": data}  -> {"cpu_s": CPU seconds, those of processes it starts and ends included,
+                                     "peak_mb": megabytes above the level before}
     {"ask": task, "with": data}  -> {"answer": what the task returned}; nothing is timed
 
 A subject is a module of ``benchmarks.subjects`` with a function ``setup`` that returns tasks by name. This file runs
@@ -12,13 +13,14 @@ import gc
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "timed"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,9 +82,15 @@ def timed(task: Any, data: Any) -> dict[str, float]:
     gc.collect()
     reset_peak()
     before = memory_mb("VmRSS")
-    started = time.process_time()
+    started = cpu_seconds()
     task(data)
-    return {"cpu_s": time.process_time() - started, "peak_mb": memory_mb("VmHWM") - before}
+    return {"cpu_s": cpu_seconds() - started, "peak_mb": memory_mb("VmHWM") - before}
+
+
+def cpu_seconds() -> float:
+    """What this process has used, and those that it has started and seen the end of."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def reset_peak() -> None:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import featurize, frame, report  # noqa: E402
 from benchmarks.subjects.census import census  # noqa: E402
-from benchmarks.worker import Worker  # noqa: E402
+from benchmarks.worker import Worker, timed  # noqa: E402
 
 FAST, SLOW = frame.Series("fast", [1.0, 40.0, 2.0]), frame.Series("slow", [3.0, 80.0, 8.0], peak_mb=12.34)
 
@@ -124,6 +124,11 @@ def test_worker_answers_and_counts_cpu_time():
         used = worker.run("parse", ["CCO"] * 300)
         assert used["cpu_s"] > 0
         assert used["peak_mb"] >= 0
+
+
+def test_processes_that_a_task_starts_are_counted():
+    burn = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.2: pass"]
+    assert timed(lambda _: subprocess.run(burn, check=True), None)["cpu_s"] >= 0.2
 
 
 def test_worker_that_fails_is_noticed():
