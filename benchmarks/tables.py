@@ -221,7 +221,7 @@ def billion(found: Sequence[Line]) -> str:
     facts = predict["facts"]
     work = [
         ("`molmp featurize --kind graph`", featurize, store_bytes),
-        (f"`{predict['subject'].partition(',')[0]}`, one network of width 128", predict["seconds"],
+        (f"`{predict['subject'].partition(',')[0]}`, the default recipe, 128 wide", predict["seconds"],
          facts["bytes_written_per_row"]),
     ]  # fmt: skip
     rows = [
