@@ -31,14 +31,13 @@ PEERS = {
     "Chemprop, C++ (cuik-molmaker), batches": ("chemprop", "cuik"),
     "PyG from_smiles": ("pyg", "graphs"),
 }
-SUBJECTS = {
-    "molmp": {FLOOR: ("rdkit", "parse"), **MOLMP},
-    "peers": {FLOOR: ("rdkit", "parse"), **MOLMP, **PEERS},
-}
+PARSES = {FLOOR: ("rdkit", "parse"), f"{FLOOR}, beside a thread that sleeps": ("threaded", "parse")}
+SUBJECTS = {"molmp": {**PARSES, **MOLMP}, "peers": {**PARSES, **MOLMP, **PEERS}}
 """By environment: each subject's module and task."""
 
 SETTINGS = {
     "rdkit": {},
+    "threaded": {},
     "molmp": {"batch_size": BATCH, "steps": STEPS},
     "chemprop": {"batch_size": BATCH},
     "pyg": {},
