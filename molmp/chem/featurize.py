@@ -86,7 +86,7 @@ def iter_featurize(
 
 def _shown(answers: Iterator[Answer], rows: int) -> Iterator[Answer]:
     """The same answers; a bar says how far they are."""
-    # Not made where nobody asked: a bar starts a thread, and RDKit's parse is a tenth slower in a process with threads.
+    # Not made where nobody asked: a bar starts a thread, and RDKit is slower in a process with threads.
     with tqdm(total=rows, unit="mol", desc="featurize", disable=None) as bar:
         for answer in answers:
             yield answer
