@@ -409,26 +409,28 @@ def test_scripts_need_no_guard_and_workers_import_little(tmp_path):
     assert (done.stdout, done.stderr) == ("50\n", "")
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see threads")
-@pytest.mark.parametrize("where", ["here", "in workers"])
-def test_rdkit_is_alone_in_its_process(where):
-    """Neither a bar that nobody asked for nor threads of NumPy's own stand beside it: they would make it slower."""
-    script = textwrap.dedent("""
-        import os
-        from molmp.chem import pool
-        from molmp.chem.featurize import featurize
-        check = "import os; import molmp.chem.reader; assert len(os.listdir('/proc/self/task')) == 1; "
-        if WHERE == "here":
-            featurize(["C"] * 5)
-            exec(check)
-        else:
-            pool.PROGRAM = pool.PROGRAM.replace("serve()", check + "serve()")
-            with pool.WorkerPool(1) as workers:
-                print(*workers.read([["C"] * 5]))
-    """).replace("WHERE", repr(where))
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment |= pool.ENVIRONMENT if where == "here" else {}
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see threads")
+
+ALONE = "import os; assert len(os.listdir('/proc/self/task')) == 1; "
+"""RDKit is slower in a process with any other thread."""
+
+
+@NEEDS_PROC
+def test_no_bar_is_made_where_nobody_asked_for_one():
+    """It would start a thread."""
+    script = "from molmp.chem.featurize import featurize; featurize(['C'] * 5); " + ALONE
+    subprocess.run([sys.executable, "-c", script], env=os.environ | pool.ENVIRONMENT, check=True)
+
+
+@NEEDS_PROC
+def test_workers_have_one_thread(monkeypatch):
+    for name in [name for name in os.environ if name.endswith("_NUM_THREADS")]:
+        monkeypatch.delenv(name)
+    check = "import molmp.chem.reader; " + ALONE
+    monkeypatch.setattr(pool, "PROGRAM", pool.PROGRAM.replace("serve()", check + "serve()"))
+    with pool.WorkerPool(1) as workers:
+        ((graphs, _, _),) = workers.read([["C"] * 5])
+    assert len(graphs) == 5
 
 
 def test_counting_jobs(monkeypatch):

@@ -32,8 +32,8 @@ __all__ = ["Lost", "WorkerPool", "answer_of", "count_jobs"]
 PROGRAM = "import sys; sys.path[:] = {path!r}; from molmp.chem.worker import serve; serve()"
 
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
-"""Of a worker: NumPy would start threads that nothing here needs, and in a process with any RDKit is slower, by up to
-a twelfth, since memory is then handed out under locks."""
+"""Of a worker: NumPy would start threads that nothing here needs, and in a process with any RDKit is slower, since
+memory is then handed out under locks."""
 
 PYTHON_EXCEPTION = 1
 """Exit code of a worker that met a bug of ours; its traceback stands on stderr."""
